@@ -1,0 +1,43 @@
+"""Safe text-to-image generation in latent space, without training and without touching a weight."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .bundled import PICTO
+    from .config import PRESETS, MethodSettings
+    from .errors import CheckpointError, NonFiniteLatentsError
+    from .pipelines import DualLatentOutput, DualLatentPipeline, SafetyReport
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PICTO": "bundled",
+    "PRESETS": "config",
+    "MethodSettings": "config",
+    "CheckpointError": "errors",
+    "NonFiniteLatentsError": "errors",
+    "DualLatentOutput": "pipelines",
+    "DualLatentPipeline": "pipelines",
+    "SafetyReport": "pipelines",
+}
+__all__ = [
+    "PICTO",
+    "PRESETS",
+    "CheckpointError",
+    "DualLatentOutput",
+    "DualLatentPipeline",
+    "MethodSettings",
+    "NonFiniteLatentsError",
+    "SafetyReport",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Public names are imported when first used, so that `import dualsafe` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

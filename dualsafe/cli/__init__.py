@@ -1,0 +1,21 @@
+"""The `dualsafe` command: one file a subcommand, thin: parse, call, print."""
+
+from __future__ import annotations
+
+import typer
+
+from .generate import generate
+
+app = typer.Typer(
+    name="dualsafe",
+    help="Safe text-to-image generation in latent space.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(generate)
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps `generate` a subcommand while it is the only one."""

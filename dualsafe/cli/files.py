@@ -1,0 +1,44 @@
+"""Writing results so that a file is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Writes to a temporary name beside `path` and renames; on failure (a full disk) nothing stays behind."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_png(path: Path, image: Image.Image, settings: dict[str, Any]) -> None:
+    """A PNG that carries its settings as JSON under the key "dualsafe"."""
+    info = PngInfo()
+    info.add_text("dualsafe", json.dumps(settings))
+    write_whole(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a folder's manifest.jsonl, none if there is no such file."""
+    path = folder / "manifest.jsonl"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def write_manifest(folder: Path, rows: list[dict[str, Any]]) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_whole(folder / "manifest.jsonl", lambda file: file.write(text.encode("utf-8")))

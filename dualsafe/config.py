@@ -1,0 +1,74 @@
+"""Settings of the method, and the presets of the dial."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+PRESETS: dict[str, float] = {"off": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75, "max": 1.0}
+"""Names of safety levels."""
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """How the two trajectories are combined. Progress is 1 - timestep / T: 0 is pure noise, 1 the finished picture.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    tau: float = 0.15
+    """Progress, in [0, 1], until which both branches share the original's steps. Higher keeps more of the original's
+    layout and saves rows; too high (over about 0.3) and what is unsafe can't be taken back."""
+
+    mask_floor: float | None = 0.5
+    """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
+    Higher changes less of the picture."""
+
+    mask_freeze: float = 0.6
+    """Progress, in [0, 1], from which the mask stays as it is."""
+
+    release: float | None = None
+    """Progress, in [0, 1], from which a call that doesn't return the original stops computing it; the safe condition
+    leads alone from there. Lower saves rows. None never releases."""
+
+    composite: bool = False
+    """Whether pixels outside the mask are taken from the original, to the bit. Costs one more decode."""
+
+    stacked: bool = False
+    """Whether both branches share one denoiser call. Faster for small batches on a GPU; the original then equals the
+    stock picture to rounding instead of to the bit."""
+
+    def __post_init__(self) -> None:
+        for name in ("tau", "mask_freeze", "release"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0 <= value <= 1):
+                raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
+        if self.mask_floor is not None and not (_is_number(self.mask_floor) and self.mask_floor > 0):
+            raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
+        if self.composite and self.mask_floor is None:
+            raise ValueError("composite=True needs a mask: give mask_floor a number")
+        if self.composite and self.release is not None:
+            raise ValueError("composite=True needs the original to the end: leave release=None")
+
+
+def resolve_level(level: float | str) -> float:
+    """A safety level as a number in [0, 1].
+
+    Args:
+        level: a number in [0, 1] or a name from PRESETS.
+
+    Raises:
+        ValueError: unknown name, not a number, NaN, or outside [0, 1].
+    """
+    if isinstance(level, str):
+        if level not in PRESETS:
+            raise ValueError(f"safety_level={level!r} is not one of {', '.join(PRESETS)}, nor a number in [0, 1]")
+        return PRESETS[level]
+    if not _is_number(level) or not 0 <= level <= 1:
+        raise ValueError(f"safety_level={level!r} must be a number in [0, 1] or one of {', '.join(PRESETS)}")
+    return float(level)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

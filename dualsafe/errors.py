@@ -1,0 +1,9 @@
+"""What goes wrong in a way a caller may want to tell apart."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, truncated, or in a format that isn't read."""
+
+
+class NonFiniteLatentsError(RuntimeError):
+    """Denoising gave NaN or infinite latents, so that nothing can be said of the picture; none is returned."""

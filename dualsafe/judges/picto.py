@@ -1,0 +1,95 @@
+"""The judge of the picto world: a small network that reads setting, subject, colour and item off a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange
+from PIL import Image
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What the judge sees in one picture.
+
+    Attributes:
+        labels: head ("setting", "subject", "colour", "item") -> its most probable name.
+        unsafe: probability in [0, 1] that the item is one of the unsafe ones.
+    """
+
+    labels: dict[str, str]
+    unsafe: float
+
+    @property
+    def is_unsafe(self) -> bool:
+        """Whether an unsafe item is more probable than not."""
+        return self.unsafe >= 0.5
+
+
+class PictoJudge(ModelMixin, ConfigMixin):
+    """Four convolutional stages and one linear head an attribute.
+
+    Args:
+        heads: head -> names of its classes, in the order of the logits.
+        unsafe_items: the names of the head "item" that count as unsafe.
+        channels: width of the stages; each halves the picture.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        heads: dict[str, list[str]],
+        unsafe_items: list[str],
+        channels: tuple[int, ...] = (24, 48, 80, 128),
+    ):
+        super().__init__()
+        widths = (3, *channels)
+        self.body = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(a, b, 3, stride=2, padding=1),
+                    nn.GroupNorm(8, b),
+                    nn.SiLU(),
+                    nn.Conv2d(b, b, 3, padding=1),
+                    nn.GroupNorm(8, b),
+                    nn.SiLU(),
+                )
+                for a, b in zip(widths, widths[1:])
+            ),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Dropout(0.1),
+            nn.Linear(16 * channels[-1], 192),
+            nn.SiLU(),
+        )
+        self.heads = nn.ModuleDict({name: nn.Linear(192, len(classes)) for name, classes in heads.items()})
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Logits per head for pictures (N, 3, 64, 64) in [-1, 1]."""
+        features = self.body(images)
+        return {name: head(features) for name, head in self.heads.items()}
+
+    @torch.no_grad()
+    def judge(self, images: list[Image.Image], batch_size: int = 64) -> list[Attributes]:
+        """Reads the attributes of PIL pictures; other sizes are resized to 64x64."""
+        pixels = [np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)) for image in images]
+        found: list[Attributes] = []
+        for start in range(0, len(pixels), batch_size):
+            x = torch.from_numpy(np.stack(pixels[start : start + batch_size]))
+            x = rearrange(x, "n h w c -> n c h w").to(self.device, self.dtype) / 127.5 - 1
+            found += self._read(self(x))
+        return found
+
+    def _read(self, logits: dict[str, torch.Tensor]) -> list[Attributes]:
+        heads, unsafe = self.config["heads"], self.config["unsafe_items"]
+        picked = {name: values.argmax(-1).tolist() for name, values in logits.items()}
+        columns = [heads["item"].index(item) for item in unsafe]
+        scores = logits["item"].float().softmax(-1)[:, columns].sum(-1).tolist()
+        return [
+            Attributes({name: heads[name][picked[name][i]] for name in heads}, score) for i, score in enumerate(scores)
+        ]

@@ -1,0 +1,160 @@
+"""`python -m dualsafe.picto.train STAGE`: trains one stage of the picto stack and writes it to the weights folder.
+
+Stages in order: vae, clip, judge, unet. Each resumes from its checkpoint in the runs folder, reads what earlier stages
+wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and writes the card.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
+
+from ...judges.picto import PictoJudge
+from ..captions import TRAINING, caption
+from ..prompts import prompt_set
+from . import clip as clip_stage
+from . import judge as judge_stage
+from . import unet as unet_stage
+from . import vae as vae_stage
+from .card import write_card
+from .data import Dataset, dataset
+from .grid import save_grid
+from .loop import Run
+from .measure import draw, stock_accuracy
+
+TRAIN_SEED, HELD_OUT_SEED = 1, 2
+HELD_OUT_COUNT = 2000
+
+
+class Stage(str, Enum):
+    vae = "vae"
+    clip = "clip"
+    judge = "judge"
+    unet = "unet"
+    card = "card"
+
+
+def _record(out: Path, stage: str, values: dict) -> None:
+    path = out / "metrics.json"
+    metrics = json.loads(path.read_text()) if path.exists() else {}
+    metrics[stage] = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+    path.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_card(out, metrics)
+
+
+def _progress(run: Run, stage: str) -> dict:
+    """Steps and minutes spent so far, read off the stage's log."""
+    lines = [json.loads(line) for line in (run.folder / f"{stage}.log.jsonl").read_text().splitlines()]
+    minutes, last = 0.0, 0.0
+    for line in lines:
+        if line["minutes"] < last:
+            minutes += last
+        last = line["minutes"]
+    return {
+        "steps": lines[-1]["step"],
+        "minutes": round(minutes + last, 1),
+        "machine": f"{platform.machine()} {run.device}",
+    }
+
+
+def _half(model: torch.nn.Module) -> torch.nn.Module:
+    return model.to("cpu").half()
+
+
+def train_vae(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+    vae = vae_stage.fit(run, data)
+    values = vae_stage.measure(vae, held, run.device)
+    _half(vae).save_pretrained(out / "vae")
+    return values
+
+
+def train_clip(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+    import random
+
+    rng = random.Random(run.seed)
+    texts = [caption(scene, rng, TRAINING) for scene in data.scenes]
+    tokenizer = clip_stage.build_tokenizer(texts, out / "tokenizer")
+    clip = clip_stage.fit(run, data, tokenizer)
+    values = clip_stage.measure(clip, held, tokenizer, run.device)
+    _half(clip).save_pretrained(out / "clip")
+    half = [0.5, 0.5, 0.5]
+    CLIPImageProcessor(size={"shortest_edge": 64}, crop_size=64, image_mean=half, image_std=half).save_pretrained(
+        out / "clip"
+    )
+    tokenizer.save_pretrained(out / "clip")
+    clip_stage.text_encoder(clip).half().save_pretrained(out / "text_encoder")
+    return values
+
+
+def train_judge(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+    vae = AutoencoderKL.from_pretrained(out / "vae").to(run.device)
+    model = judge_stage.fit(run, data, vae)
+    values = judge_stage.measure(model, held, run.device)
+    _half(model).save_pretrained(out / "judge")
+    return values
+
+
+def train_unet(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+    vae = AutoencoderKL.from_pretrained(out / "vae").to(run.device)
+    tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(out / "text_encoder", dtype=torch.float32).to(run.device).eval()
+    means = vae_stage.encode(vae, data.images, run.device)
+    latents = unet_stage.scaled_latents(vae, means)
+    prompts = [case.prompt for name in ("explicit", "neighbour") for case in prompt_set(name, 16)]
+
+    def pipeline(unet: torch.nn.Module) -> StableDiffusionPipeline:
+        return StableDiffusionPipeline(
+            vae, encoder, tokenizer, unet, unet_stage.build_scheduler(), None, None, requires_safety_checker=False
+        )
+
+    def sample(unet: torch.nn.Module, path: Path) -> None:
+        pictures = draw(pipeline(unet), prompts, num_inference_steps=25, guidance_scale=5.0, output_type="pt", batch=32)
+        save_grid(torch.stack(pictures) * 2 - 1, path, columns=16)
+
+    unet = unet_stage.fit(run, data, latents, tokenizer, encoder, sample)
+    pipe = pipeline(_half(unet)).to("cpu", torch.float16)
+    pipe.save_pretrained(out)
+    return {}
+
+
+def measure_stack(out: Path, run: Run) -> dict:
+    """Attribute accuracy on 500 held-out prompts, a third each explicit, neighbour and benign."""
+    pipe = StableDiffusionPipeline.from_pretrained(out, dtype=torch.float32).to(run.device)
+    judge = PictoJudge.from_pretrained(out / "judge").eval().to(run.device)
+    cases = prompt_set("explicit", 200) + prompt_set("neighbour", 200) + prompt_set("benign", 100)
+    return {"prompts": len(cases), **stock_accuracy(pipe, judge, cases)}
+
+
+def main(
+    stage: Stage,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget of this call.")] = 20.0,
+    device: Annotated[str, typer.Option(help="Torch device; auto takes the GPU if there is one.")] = "auto",
+    bf16: Annotated[bool, typer.Option(help="bf16 autocast; slower where the processor has no bf16 units.")] = False,
+    runs: Annotated[Path, typer.Option(help="Checkpoints, logs, rendered scenes, sample grids.")] = Path("runs/picto"),
+    out: Annotated[Path, typer.Option(help="Where the stack is written.")] = Path("weights/picto"),
+    scenes: Annotated[int, typer.Option(help="Training scenes, a multiple of 500.")] = 24_000,
+) -> None:
+    """Trains STAGE for MINUTES, resuming from its checkpoint."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(runs, torch.device(device), minutes, torch.bfloat16 if bf16 else None)
+    out.mkdir(parents=True, exist_ok=True)
+    if stage is Stage.card:
+        _record(out, "stack", measure_stack(out, run))
+        return
+    data, held = dataset(runs, TRAIN_SEED, scenes), dataset(runs, HELD_OUT_SEED, HELD_OUT_COUNT)
+    action = {Stage.vae: train_vae, Stage.clip: train_clip, Stage.judge: train_judge, Stage.unet: train_unet}[stage]
+    values = action(run, data, held, out)
+    _record(out, stage.value, values | _progress(run, stage.value))
+
+
+if __name__ == "__main__":
+    typer.run(main)

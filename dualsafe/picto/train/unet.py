@@ -1,0 +1,106 @@
+"""Stage "unet": the denoiser, on latents of the frozen autoencoder under captions through the frozen text encoder."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
+from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from ..captions import TRAINING, caption
+from ..scene import Scene
+from ..subjects import HAND
+from ..world import ITEMS
+from .clip import tokens
+from .data import Dataset
+from .loop import Run, train
+
+BATCH = 32
+DROPPED_CAPTIONS = 0.1
+SNR_GAMMA = 5.0
+SLOT_WEIGHT = 3.0
+
+
+def build() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(64, 128, 192),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=128,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def slot_weights(scenes: list[Scene], masks: torch.Tensor) -> torch.Tensor:
+    """Loss weights (N, 1, 16, 16): more where an item is held, whether one is held or not, or covers the subject.
+
+    Weighing the hand of every scene, empty ones too, keeps the model from preferring an item to none.
+    """
+    weights = torch.ones(len(scenes), 1, 16, 16)
+    for i, scene in enumerate(scenes):
+        x = (25 + scene.x + HAND[0] * scene.scale) / 4
+        y = (32 + scene.y + HAND[1] * scene.scale) / 4
+        weights[i, 0, int(y - 3.2) : int(y + 3.7), int(x - 3) : int(x + 3.7)] = SLOT_WEIGHT
+    worn = torch.tensor([ITEMS[scene.item].worn for scene in scenes])
+    covered = F.max_pool2d(masks[worn][:, None].float(), 4)
+    weights[worn] = torch.maximum(weights[worn], 1 + (SLOT_WEIGHT - 1) * covered)
+    return weights
+
+
+def fit(
+    run: Run,
+    data: Dataset,
+    latents: torch.Tensor,
+    tokenizer: CLIPTokenizer,
+    encoder: CLIPTextModel,
+    sample: Callable[[torch.nn.Module, Path], None] | None = None,
+) -> UNet2DConditionModel:
+    """Trains on scaled `latents` (N, 4, 16, 16), epsilon prediction, min-SNR weighting (arXiv 2303.09556)."""
+    unet = build().to(run.device)
+    scheduler = build_scheduler()
+    weights = slot_weights(data.scenes, data.masks)
+    rng = random.Random(run.seed)
+    generator = torch.Generator().manual_seed(run.seed)
+
+    def step_loss(step: int) -> torch.Tensor:
+        rows = torch.randint(len(latents), (BATCH,), generator=generator)
+        texts = [
+            "" if rng.random() < DROPPED_CAPTIONS else caption(data.scenes[i], rng, TRAINING) for i in rows.tolist()
+        ]
+        with torch.no_grad():
+            condition = encoder(tokens(tokenizer, texts, run.device))[0]
+        z = latents[rows].to(run.device)
+        noise = torch.randn(z.shape, generator=generator).to(run.device)
+        t = torch.randint(0, scheduler.config.num_train_timesteps, (BATCH,), generator=generator).to(run.device)
+        noisy = scheduler.add_noise(z, noise, t)
+        predicted = unet(noisy, t, condition).sample
+        snr = compute_snr(scheduler, t)
+        per_sample = (weights[rows].to(run.device) * (predicted.float() - noise).square()).mean((1, 2, 3))
+        return (per_sample * snr.clamp(max=SNR_GAMMA) / snr).mean()
+
+    return train(run, "unet", unet, step_loss, rate=1e-3, ema_decay=0.999, sample=sample)
+
+
+def scaled_latents(vae: AutoencoderKL, means: torch.Tensor) -> torch.Tensor:
+    return means * vae.config.scaling_factor

@@ -1,0 +1,66 @@
+"""What a dual call returns, the same for every family."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers.utils import BaseOutput
+from PIL import Image
+
+Images = list[Image.Image] | np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class SafetyReport:
+    """How one picture came about.
+
+    Attributes:
+        decision: "off" (level 0), "benign" (nothing found, the stock picture) or "dual" (two trajectories).
+        level: safety level in [0, 1].
+        triggers: what in the prompt called for the safe branch, as written there.
+        safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
+        tau, release: the phases, as progress in [0, 1].
+        mask_area: share of the latent that was allowed to change, in [0, 1].
+        denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together).
+        seed: the generator's initial seed, if one was given.
+    """
+
+    decision: Literal["off", "benign", "dual"]
+    level: float
+    triggers: tuple[str, ...] = ()
+    safe_prompt: str | None = None
+    tau: float | None = None
+    release: float | None = None
+    mask_area: float = 0.0
+    denoiser_rows: int = 0
+    seed: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class DualLatentOutput(BaseOutput):
+    """Pictures of a dual call, one entry a sample, in the prompts' order.
+
+    Attributes:
+        images: the safe pictures, in the asked output type.
+        nsfw_content_detected: verdicts of the checkpoint's own safety checker on `images`, if it has one.
+        unsafe_images: the original pictures, only with `return_pair=True`. PIL pictures are marked
+            `info["dualsafe"] == "unsafe original"`. The checkpoint's own safety checker is not run on them.
+        masks: where each safe picture may differ from its original, in the output type, at the pictures' size.
+        safety: a report a picture.
+    """
+
+    images: Images
+    nsfw_content_detected: list[bool] | None = None
+    unsafe_images: Images | None = None
+    masks: Images | None = None
+    safety: list[SafetyReport] = field(default_factory=list)
+
+    def to_tuple(self) -> tuple:
+        """All five fields in order, None where there is nothing: the first two are the stock pipeline's tuple."""
+        return (self.images, self.nsfw_content_detected, self.unsafe_images, self.masks, self.safety)

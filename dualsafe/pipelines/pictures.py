@@ -1,0 +1,146 @@
+"""From final latents to what a caller gets: checks that fail closed, decoding, compositing, masks, reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import method
+from ..conditions import Decision
+from ..denoiser import DualDenoiser
+from ..errors import NonFiniteLatentsError
+from .noise import Generators
+from .output import Images, SafetyReport
+
+
+def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
+    """Refuses latents of which nothing safe can be said.
+
+    Raises:
+        NonFiniteLatentsError: NaN or infinite latents.
+        ValueError: the safe branch never left the original's path.
+    """
+    broken = (~torch.isfinite(final)).flatten(1).any(1).nonzero().flatten().tolist()
+    if broken:
+        n = len(denoiser.plan.levels)
+        raise NonFiniteLatentsError(
+            f"denoising gave NaN or infinite latents for sample {broken[0] % n}; no picture is returned"
+        )
+    if denoiser.plan.dual and not denoiser.left_shared_phase:
+        raise ValueError(
+            f"tau={denoiser.plan.settings.tau} covers every step that was run, so that nothing was made safe: "
+            "lower tau or run more steps"
+        )
+
+
+class Decoder:
+    """Latents to pictures, with the stock pipeline's own operations."""
+
+    def __init__(self, pipe: DiffusionPipeline, output_type: str, generator: Generators):
+        self._pipe, self._type, self._generator = pipe, output_type, generator
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """(N, C, h, w) latents to (N, 3, H, W) in [-1, 1]; latents stay as they are if they are asked for."""
+        if self._type == "latent":
+            return latents
+        vae = self._pipe.vae
+        return vae.decode(latents / vae.config.scaling_factor, return_dict=False, generator=self._generator)[0]
+
+    def checked(self, pixels: Tensor) -> tuple[Images, list[bool] | None]:
+        """Pictures in the asked type, through the checkpoint's own safety checker."""
+        if self._type == "latent":
+            return pixels, None
+        pixels, flagged = self._pipe.run_safety_checker(pixels, self._pipe._execution_device, self._pipe.dtype)
+        return self.finished(pixels, flagged), flagged
+
+    def finished(self, pixels: Tensor, flagged: list[bool] | None = None) -> Images:
+        """Pictures in the asked type."""
+        plain = [not f for f in flagged] if flagged is not None else [True] * len(pixels)
+        return self._pipe.image_processor.postprocess(pixels, output_type=self._type, do_denormalize=plain)
+
+    def masks(self, mask: Tensor, size: tuple[int, int]) -> Images:
+        """Masks (N, 1, h, w) in the asked type, at the pictures' size; latents keep theirs."""
+        if self._type == "latent":
+            return mask
+        large = F.interpolate(mask.float(), size=size, mode="nearest")
+        images = self._pipe.image_processor.postprocess(
+            large, output_type=self._type, do_denormalize=[False] * len(large)
+        )
+        return [image.convert("L") for image in images] if self._type == "pil" else images
+
+
+def assemble(decoder: Decoder, final: Tensor, denoiser: DualDenoiser) -> dict[str, Any]:
+    """The pictures of a call, as fields of `DualLatentOutput`.
+
+    Originals are decoded in the stock batch's shape, and only where they are needed: for benign samples, for a pair, or
+    for compositing.
+    """
+    plan, dual = denoiser.plan, denoiser.plan.dual
+    n = len(plan.levels)
+    if not dual:
+        images, flagged = decoder.checked(decoder.pixels(final))
+        originals = decoder.finished(decoder.pixels(final)) if plan.keep_original else None
+        return {"images": images, "nsfw_content_detected": flagged, "unsafe_images": _marked(originals)}
+
+    original = decoder.pixels(final[:n]) if plan.keep_original or plan.settings.composite or len(dual) < n else None
+    safe = decoder.pixels(final[n:][dual])
+    mask = allowed(denoiser, final)
+    if plan.settings.composite and original is not None:
+        large = F.interpolate(mask[dual], size=safe.shape[-2:], mode="nearest")
+        safe = method.composite(safe, original[dual], large.to(safe.dtype))
+    if original is None:
+        pixels = safe
+    else:
+        pixels = original.clone()
+        pixels[dual] = safe
+    images, flagged = decoder.checked(pixels)
+    unsafe = decoder.finished(original) if plan.keep_original and original is not None else None
+    return {
+        "images": images,
+        "nsfw_content_detected": flagged,
+        "unsafe_images": _marked(unsafe),
+        "masks": decoder.masks(mask, pixels.shape[-2:]),
+    }
+
+
+def allowed(denoiser: DualDenoiser, final: Tensor) -> Tensor:
+    """Where each sample could change, (N, 1, h, w) in [0, 1]: its mask, everything without masks, nothing if benign."""
+    if denoiser.mask is not None:
+        return denoiser.mask
+    area = final.new_zeros(len(denoiser.plan.levels), 1, *final.shape[-2:])
+    area[denoiser.plan.dual] = 1.0
+    return area
+
+
+def report(samples: list[Decision], denoiser: DualDenoiser, seeds: list[int | None]) -> list[SafetyReport]:
+    """One report a sample."""
+    settings = denoiser.plan.settings
+    reports = []
+    for i, decision in enumerate(samples):
+        dual = decision.kind == "dual"
+        area = 0.0 if not dual else 1.0 if denoiser.mask is None else (denoiser.mask[i] > 0).float().mean().item()
+        reports.append(
+            SafetyReport(
+                decision=decision.kind,
+                level=decision.level,
+                triggers=decision.triggers,
+                safe_prompt=decision.safe_prompt,
+                tau=settings.tau if dual else None,
+                release=settings.release if dual else None,
+                mask_area=area,
+                denoiser_rows=denoiser.rows[i],
+                seed=seeds[i],
+            )
+        )
+    return reports
+
+
+def _marked(images: Images | None) -> Images | None:
+    if isinstance(images, list):
+        for image in images:
+            image.info["dualsafe"] = "unsafe original"
+    return images

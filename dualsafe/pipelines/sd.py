@@ -1,0 +1,240 @@
+"""Stable Diffusion 1.x and 2.x."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from ..conditions import Decision, decide
+from ..config import MethodSettings
+from ..denoiser import DualDenoiser, Plan, Schedule, denoising_with
+from ..policy import builtin
+from . import arguments, noise
+from .checkpoint import load
+from .output import DualLatentOutput
+from .pictures import Decoder, assemble, check_safe, report
+
+
+class DualLatentPipeline(StableDiffusionPipeline):
+    """Stable Diffusion whose pictures are safe, by two latent trajectories from one noise (arXiv 2411.13982).
+
+    Loads, saves, moves and offloads as `StableDiffusionPipeline` does, from the same checkpoints. Its own safety checker,
+    where a checkpoint has one, is run on the safe pictures as always.
+
+    A `callback_on_step_end` sees the latents of both branches stacked, (2N, C, h, w): the N originals, then the N safe
+    ones; and embeddings stacked alike. Where every sample is benign it sees the stock (N, C, h, w).
+    """
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike, **kwargs: Any) -> DualLatentPipeline:
+        """Loads a checkpoint in the diffusers layout, from safetensors only.
+
+        Args:
+            path: a folder, or a hub id; `dualsafe.PICTO` is the bundled one.
+            **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, ...).
+
+        Raises:
+            CheckpointError: missing, truncated, or pickled.
+        """
+        return load(super().from_pretrained, path, **kwargs)
+
+    @classmethod
+    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DualLatentPipeline:
+        """The dual pipeline on another pipeline's components, shared and kept in their dtype."""
+        if "torch_dtype" not in kwargs:
+            kwargs.setdefault("dtype", pipeline.dtype)
+        return super().from_pipe(pipeline, **kwargs)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | list[str] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        timesteps: list[int] | None = None,
+        sigmas: list[float] | None = None,
+        guidance_scale: float = 7.5,
+        negative_prompt: str | list[str] | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: noise.Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: list[Tensor] | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        guidance_rescale: float = 0.0,
+        clip_skip: int | None = None,
+        callback_on_step_end: Callable | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006 - the parent's signature
+        *,
+        safety_level: float | str | list[float | str] = "max",
+        safe_prompt: str | list[str | None] | None = None,
+        safe_prompt_embeds: Tensor | None = None,
+        return_pair: bool = False,
+        settings: MethodSettings | None = None,
+    ) -> DualLatentOutput | tuple:
+        """Generates safe pictures; all arguments not listed are those of `StableDiffusionPipeline.__call__`.
+
+        Args:
+            safety_level: weight of the safe branch in [0, 1], a name from `dualsafe.PRESETS`, or one for each prompt.
+                At 0 the picture is the stock picture, to the bit, at the stock cost.
+            safe_prompt: what the safe branch is told; one for each prompt, None where the policy is to find it.
+            safe_prompt_embeds: the same as embeddings, (prompts, tokens, width).
+            return_pair: also return the original, unsafe pictures, marked as such.
+            settings: phases and mask of the method.
+            generator: with a scheduler that draws noise in its steps, several pictures need a list of generators.
+            output_type: "pil", "np", "pt" or "latent".
+
+        Returns:
+            `DualLatentOutput`, or with `return_dict=False` its five fields as a tuple.
+
+        Raises:
+            ValueError: an argument that can't be; the message names it, its value and what is accepted.
+            NonFiniteLatentsError: denoising gave NaN or infinite latents; no picture is returned.
+        """
+        settings = settings or MethodSettings()
+        count = arguments.prompt_count(prompt, prompt_embeds)
+        levels = arguments.levels_per_prompt(safety_level, count)
+        safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
+        arguments.check_safe_embeds(safe_prompt_embeds, safe_prompt, count)
+        arguments.check_positive("num_images_per_prompt", num_images_per_prompt)
+        arguments.check_positive("num_inference_steps", num_inference_steps)
+        arguments.check_output_type(output_type, composite=settings.composite)
+        height, width = self._size(height, width)
+        self.check_inputs(
+            prompt, height, width, None, negative_prompt, prompt_embeds, negative_prompt_embeds,
+            ip_adapter_image, ip_adapter_image_embeds, callback_on_step_end_tensor_inputs,
+        )  # fmt: skip
+        arguments.check_finite("prompt_embeds", prompt_embeds)
+        arguments.check_clip_skip(clip_skip, self.text_encoder)
+
+        texts = [prompt] if isinstance(prompt, str) else prompt
+        decisions = decide(texts, levels, safe_prompts, safe_prompt_embeds is not None, builtin("picto"))
+        samples = [decision for decision in decisions for _ in range(num_images_per_prompt)]
+        n = len(samples)
+        plan = Plan(
+            levels=[s.level if s.kind == "dual" else 0.0 for s in samples],
+            settings=settings,
+            guidance_scale=guidance_scale,
+            guidance_rescale=guidance_rescale,
+            keep_original=return_pair,
+        )
+
+        text_options = {
+            "lora_scale": (cross_attention_kwargs or {}).get("scale"),
+            "clip_skip": clip_skip,
+        }
+        embeds, negative_embeds = self._encode(
+            prompt,
+            num_images_per_prompt,
+            guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None,
+            negative_prompt=negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            **text_options,
+        )
+        start = self._start(n, height, width, embeds.dtype, generator, latents)
+        generators = generator
+        if plan.dual:
+            safe_embeds = self._encode_safe(
+                decisions, safe_prompt_embeds, embeds, num_images_per_prompt, **text_options
+            )
+            embeds, start = torch.cat([embeds, safe_embeds]), torch.cat([start, start])
+            negative_embeds = None if negative_embeds is None else torch.cat([negative_embeds, negative_embeds])
+            generators = noise.paired(generator, n, noise.is_stochastic(self.scheduler, eta))
+
+        with denoising_with(self, "unet", DualDenoiser(self.unet, plan, Schedule.of(self.scheduler))) as denoiser:
+            final = (
+                super()
+                .__call__(
+                    height=height,
+                    width=width,
+                    num_inference_steps=num_inference_steps,
+                    timesteps=timesteps,
+                    sigmas=sigmas,
+                    guidance_scale=guidance_scale,
+                    eta=eta,
+                    generator=generators,
+                    latents=start,
+                    prompt_embeds=embeds,
+                    negative_prompt_embeds=negative_embeds,
+                    ip_adapter_image=ip_adapter_image,
+                    ip_adapter_image_embeds=ip_adapter_image_embeds,
+                    output_type="latent",
+                    cross_attention_kwargs=cross_attention_kwargs,
+                    guidance_rescale=guidance_rescale,
+                    clip_skip=clip_skip,
+                    callback_on_step_end=callback_on_step_end,
+                    callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+                )
+                .images
+            )
+
+        check_safe(final, denoiser)
+        images = assemble(Decoder(self, output_type, generator), final, denoiser)
+        self.maybe_free_model_hooks()
+        reports = report(samples, denoiser, noise.seeds(generator, n))
+        output = DualLatentOutput(**images, safety=reports)
+        return output if return_dict else output.to_tuple()
+
+    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
+        """Height and width in pixels; the model's own where neither is given.
+
+        Raises:
+            ValueError: one of the two alone, which the stock pipeline would silently drop.
+        """
+        if (height is None) != (width is None):
+            raise ValueError(f"height={height!r} and width={width!r}: give both or neither")
+        if height is not None and width is not None:
+            arguments.check_positive("height", height)
+            arguments.check_positive("width", width)
+            return height, width
+        side = self.unet.config.sample_size
+        rows, columns = (side, side) if isinstance(side, int) else side
+        return rows * self.vae_scale_factor, columns * self.vae_scale_factor
+
+    def _encode(self, prompt: Any, images_per_prompt: int, guided: bool, **given: Any) -> tuple[Tensor, Tensor | None]:
+        """Embeddings as the stock pipeline would make them, in its batch shape."""
+        return self.encode_prompt(prompt, self._execution_device, images_per_prompt, guided, **given)
+
+    def _encode_safe(
+        self, decisions: list[Decision], given: Tensor | None, like: Tensor, images_per_prompt: int, **options: Any
+    ) -> Tensor:
+        """Embeddings of the safe branch, (samples, tokens, width); benign samples keep their own, unused."""
+        like = like.clone()
+        dual = [i for i, decision in enumerate(decisions) if decision.kind == "dual"]
+        if given is not None:
+            if given.shape[1:] != like.shape[1:]:
+                raise ValueError(
+                    f"safe_prompt_embeds has {tuple(given.shape[1:])} tokens and width, the prompt {tuple(like.shape[1:])}"
+                )
+            safe = given[dual].to(like).repeat_interleave(images_per_prompt, 0)
+        else:
+            texts = [decisions[i].safe_prompt for i in dual]
+            safe, _ = self._encode(texts, images_per_prompt, False, **options)
+        rows = [i * images_per_prompt + k for i in dual for k in range(images_per_prompt)]
+        like[rows] = safe
+        return like
+
+    def _start(
+        self, n: int, height: int, width: int, dtype: torch.dtype, generator: noise.Generators, latents: Tensor | None
+    ) -> Tensor:
+        """The one noise, drawn as the stock pipeline draws it; (n, C, h, w)."""
+        factor = self.vae_scale_factor
+        shape = (n, self.unet.config.in_channels, height // factor, width // factor)
+        arguments.check_generators(generator, n)
+        arguments.check_latents(latents, shape)
+        if latents is not None:
+            return latents.to(self._execution_device)
+        return randn_tensor(shape, generator=generator, device=self._execution_device, dtype=dtype)

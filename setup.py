@@ -1,0 +1,16 @@
+"""Metadata lies in pyproject.toml; here only what it can't say: the bundled weights travel inside the package."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+setup(
+    packages=[*find_packages(include=["dualsafe", "dualsafe.*"]), "dualsafe.weights"],
+    package_dir={"dualsafe.weights": "weights"},
+    package_data={
+        "dualsafe": ["py.typed", "policy/*.yaml"],
+        "dualsafe.weights": [str(p.relative_to(WEIGHTS)) for p in WEIGHTS.rglob("*") if p.is_file()],
+    },
+)

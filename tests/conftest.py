@@ -1,0 +1,51 @@
+"""Pipelines that many tests share: real classes, tiny or bundled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import tiny
+import torch
+from diffusers import StableDiffusionPipeline
+
+from dualsafe import PICTO, DualLatentPipeline
+
+KINDS = ("sd1", "sd2", "picto")
+
+
+def load_stock(kind: str) -> StableDiffusionPipeline:
+    if kind == "picto":
+        pipe = StableDiffusionPipeline.from_pretrained(PICTO, dtype=torch.float32)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+    return tiny.stable_diffusion({"sd1": "epsilon", "sd2": "v_prediction"}[kind])
+
+
+def dual_of(stock: StableDiffusionPipeline) -> DualLatentPipeline:
+    pipe = DualLatentPipeline.from_pipe(stock)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def stock(request: pytest.FixtureRequest) -> StableDiffusionPipeline:
+    """The stock pipeline of each kind: tiny SD 1.x (epsilon), tiny SD 2.x (v-prediction), picto."""
+    return load_stock(request.param)
+
+
+@pytest.fixture
+def dual(stock: StableDiffusionPipeline) -> DualLatentPipeline:
+    """The dual pipeline on the stock pipeline's own components."""
+    return dual_of(stock)
+
+
+@pytest.fixture(scope="session")
+def tiny_dual() -> DualLatentPipeline:
+    return dual_of(tiny.stable_diffusion())
+
+
+@pytest.fixture(scope="session")
+def seeds() -> Callable[..., list[torch.Generator]]:
+    """Fresh generators of the given seeds."""
+    return lambda *values: [torch.Generator().manual_seed(v) for v in values]

@@ -1,0 +1,50 @@
+"""A checkpoint that can't be trusted or read is refused with its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from dualsafe import CheckpointError, DualLatentPipeline
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    tiny.stable_diffusion().save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_missing_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere is not a folder"):
+        DualLatentPipeline.from_pretrained(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=r"model_index\.json"):
+        DualLatentPipeline.from_pretrained(tmp_path)
+
+
+def test_truncated_weights(checkpoint):
+    file = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="diffusion_pytorch_model.safetensors is truncated"):
+        DualLatentPipeline.from_pretrained(checkpoint)
+
+
+def test_a_missing_component(checkpoint):
+    (checkpoint / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="can't be loaded"):
+        DualLatentPipeline.from_pretrained(checkpoint)
+
+
+def test_pickled_weights(checkpoint):
+    weights = checkpoint / "vae" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(CheckpointError, match="pickled"):
+        DualLatentPipeline.from_pretrained(checkpoint)
+    with pytest.raises(CheckpointError, match="use_safetensors=False"):
+        DualLatentPipeline.from_pretrained(checkpoint, use_safetensors=False)

@@ -1,0 +1,113 @@
+"""`dualsafe generate` on tiny checkpoints and on picto: files, manifest, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+from PIL import Image
+from typer.testing import CliRunner
+
+from dualsafe.cli import app
+from dualsafe.cli.files import write_whole
+
+QUICK = ["--steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    tiny.stable_diffusion().save_pretrained(folder)
+    return str(folder)
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["generate", *arguments])
+
+
+def test_pictures_carry_their_settings_and_a_manifest_lists_them(model, tmp_path):
+    result = run("a man with a knife", "a cat", "--model", model, "--out", str(tmp_path), "--seed", "3", *QUICK)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert [row["decision"] for row in rows] == ["dual", "benign"]
+    assert [row["seed"] for row in rows] == [3, 4]
+    settings = json.loads(Image.open(tmp_path / rows[0]["safe_file"]).text["dualsafe"])
+    assert settings["prompt"] == "a man with a knife" and settings["side"] == "safe"
+    assert "unsafe_file" not in rows[0] and not list(tmp_path.glob("*unsafe*"))
+
+
+def test_a_second_run_adds_and_overwrites_nothing(model, tmp_path):
+    for _ in range(2):
+        run("a cat", "--model", model, "--out", str(tmp_path), "--num-images", "2", *QUICK)
+    assert len(list(tmp_path.glob("*_safe.png"))) == 4
+    assert len((tmp_path / "manifest.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_pair_and_a_grid(model, tmp_path):
+    result = run(
+        *("a man with a knife", "--safe-prompt", "a man", "--pair", "--grid"),
+        *("--safety-level", "high", "--model", model, "--out", str(tmp_path), *QUICK),
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "00000_unsafe.png").exists() and (tmp_path / "grid.png").exists()
+    assert str(tmp_path / "grid.png") in result.output
+    assert json.loads((tmp_path / "manifest.jsonl").read_text())["level"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a cat", "--safety-level", "2"], "safety_level=2.0"),
+        (["a cat", "--safety-level", "nan"], "safety_level=nan"),
+        (["a cat", "--safety-level", "extreme"], "safety_level='extreme'"),
+        (["a cat", "a dog", "--safe-prompt", "a cow"], "--safe-prompt was given 1 times"),
+        (["a cat", "--model", "/nowhere"], "/nowhere is not a folder"),
+        (["a cat", "--device", "abacus"], "--device abacus"),
+        (["a cat", "--steps", "0"], "steps"),
+        ([], "PROMPT"),
+    ],
+)
+def test_bad_arguments_exit_2_with_one_line(tmp_path, arguments, said):
+    result = run(*arguments, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output and not (tmp_path / "out").exists()
+
+
+def test_out_that_is_a_file_exits_2(model, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    result = run("a cat", "--model", model, "--out", str(file), *QUICK)
+    assert result.exit_code == 2 and file.read_text() == "kept"
+
+
+def test_a_full_disk_exits_1_and_leaves_nothing_half_written(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    result = run("a cat", "--model", model, "--out", str(tmp_path), *QUICK)
+    assert result.exit_code == 1 and "No space left" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("before")
+
+    def fails(file):
+        file.write(b"half")
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        write_whole(path, fails)
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_bundled_checkpoint_is_the_default(tmp_path):
+    result = run("a man in blue with a knife in a park", "--out", str(tmp_path), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert Image.open(Path(tmp_path) / "00000_safe.png").size == (64, 64)

@@ -1,0 +1,35 @@
+"""Levels and settings: what is accepted, and what is said of the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from dualsafe import PRESETS, MethodSettings
+from dualsafe.config import resolve_level
+
+
+def test_presets_and_numbers_resolve():
+    assert [resolve_level(name) for name in PRESETS] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert resolve_level(0.4) == 0.4 and resolve_level(1) == 1.0
+
+
+@pytest.mark.parametrize("level", [-0.1, 1.1, float("nan"), float("inf"), "extreme", None, True, [0.5]])
+def test_a_bad_level_is_named(level):
+    with pytest.raises(ValueError, match="safety_level="):
+        resolve_level(level)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tau", -0.1), ("tau", 1.5), ("tau", "early"), ("mask_freeze", 2), ("release", float("nan")), ("mask_floor", 0)],
+)
+def test_a_bad_setting_is_named(field, value):
+    with pytest.raises(ValueError, match=f"{field}="):
+        MethodSettings(**{field: value})
+
+
+def test_contradictory_settings_are_refused():
+    with pytest.raises(ValueError, match="needs a mask"):
+        MethodSettings(composite=True, mask_floor=None)
+    with pytest.raises(ValueError, match="needs the original"):
+        MethodSettings(composite=True, release=0.5)

@@ -1,0 +1,103 @@
+"""The procedural world: deterministic pictures, exact masks, exact counterfactuals."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from dualsafe.picto import Scene, counterfactual, held_out, random_scene, render
+from dualsafe.picto.captions import TRAINING, caption
+from dualsafe.picto.prompts import OBFUSCATIONS, PROMPT_SETS, obfuscate, prompt_set
+from dualsafe.picto.world import (
+    ALL_SUBJECTS,
+    COLOURS,
+    IMPLICIT,
+    ITEMS,
+    NEIGHBOUR_ITEMS,
+    SETTINGS,
+    SUBJECTS,
+    UNSAFE_ITEMS,
+)
+
+
+def test_the_world_is_as_large_as_promised():
+    assert len(SETTINGS) >= 8 and len(SUBJECTS) >= 8 and len(COLOURS) >= 6
+    assert {ITEMS[n].lookalike for n in NEIGHBOUR_ITEMS} == set(UNSAFE_ITEMS)
+    assert all(ITEMS[n].counterpart in ITEMS and ITEMS[n].synonyms and ITEMS[n].category for n in UNSAFE_ITEMS)
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_every_item_is_drawn_where_its_mask_says(item):
+    scene = Scene("park", "man", "blue", item, x=1.5, tilt=7)
+    drawn, bare = render(scene), render(counterfactual(scene, "none"))
+    changed = (drawn.image != bare.image).any(-1)
+    assert not (changed & ~drawn.item_mask).any()
+    assert drawn.item_mask.any() == (item != "none")
+    assert drawn.image.shape == (64, 64, 3) and drawn.image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("item", UNSAFE_ITEMS)
+def test_twins_are_equal_outside_both_items(item):
+    scene = random_scene(random.Random(3))
+    unsafe, safe = counterfactual(scene, item), counterfactual(counterfactual(scene, item))
+    a, b = render(unsafe), render(safe)
+    outside = ~(a.item_mask | b.item_mask)
+    assert np.array_equal(a.image[outside], b.image[outside])
+    assert unsafe.unsafe and not safe.unsafe
+
+
+def test_rendering_is_deterministic_and_shows_every_attribute():
+    base = Scene("park", "man", "blue", "knife")
+    assert np.array_equal(render(base).image, render(base).image)
+    pictures = {render(Scene(s, "man", "blue")).image.tobytes() for s in SETTINGS}
+    pictures |= {render(Scene("park", s, "blue")).image.tobytes() for s in ALL_SUBJECTS}
+    pictures |= {render(Scene("park", "man", c)).image.tobytes() for c in COLOURS}
+    assert len(pictures) == len(SETTINGS) + len(ALL_SUBJECTS) + len(COLOURS) - 2
+
+
+def test_an_unknown_attribute_is_named():
+    with pytest.raises(ValueError, match="item='sword'"):
+        Scene("park", "man", "blue", "sword")
+
+
+def test_training_scenes_avoid_what_is_held_out_and_implicit_subjects_carry_their_item():
+    rng = random.Random(0)
+    scenes = [random_scene(rng) for _ in range(3000)]
+    assert not any(held_out(s) for s in scenes)
+    implicit = [s for s in scenes if s.subject in IMPLICIT]
+    silent = [s for s in implicit if s.item in (IMPLICIT[s.subject], "none")]
+    assert sum(s.item != "none" for s in silent) / len(silent) > 0.8
+    assert not any(IMPLICIT[s.subject] in caption(s, rng, TRAINING) for s in silent)
+
+
+@pytest.mark.parametrize("name", PROMPT_SETS)
+def test_prompt_sets_are_large_distinct_held_out_and_repeatable(name):
+    cases = prompt_set(name, 500)
+    assert len({case.prompt for case in cases}) == 500
+    assert all(held_out(case.scene) for case in cases)
+    assert cases == prompt_set(name, 500) and cases != prompt_set(name, 500, seed=1)
+
+
+def test_prompts_of_each_set_say_what_they_should():
+    assert all(c.scene.item in c.prompt for c in prompt_set("explicit", 500))
+    assert all(c.scene.item in c.prompt for c in prompt_set("neighbour", 500))
+    for case in prompt_set("synonym", 500):
+        assert any(word in case.prompt for word in ITEMS[case.scene.item].synonyms)
+    for name in ("implicit", "benign"):
+        assert not any(f" {item}" in c.prompt for c in prompt_set(name, 500) for item in UNSAFE_ITEMS)
+
+
+@pytest.mark.parametrize("kind", OBFUSCATIONS)
+def test_every_obfuscation_hides_the_word(kind):
+    rng = random.Random(0)
+    for item in UNSAFE_ITEMS:
+        assert item not in obfuscate(f"a man with a {item} in space", item, rng, kind)
+
+
+def test_bad_prompt_set_arguments_are_named():
+    with pytest.raises(ValueError, match="name='nope'"):
+        prompt_set("nope")
+    with pytest.raises(ValueError, match="count=1000000"):
+        prompt_set("implicit", 1_000_000)
