@@ -85,7 +85,7 @@ class DualDenoiser:
 
     Attributes:
         rows: denoiser rows spent on each sample so far.
-        mask: (N, 1, h, w) in [0, 1], where each safe branch may differ; None before the first dual step or without masks.
+        mask: (N, 1, h, w) in [0, 1], where each safe branch may differ; None before the first dual step, or without.
         left_shared_phase: whether any step was run for the safe branch itself.
     """
 
@@ -164,7 +164,9 @@ class DualDenoiser:
         weight = torch.tensor([self.plan.levels[i] for i in self.plan.dual], device=z_u.device).view(-1, 1, 1, 1)
         if settings.mask_floor is not None:
             if self.mask is None or progress < settings.mask_freeze:
-                self._set_mask(method.difference_mask(method.difference(x0_s, x0_u), settings.mask_floor))
+                found = method.difference_mask(method.difference(x0_s, x0_u), settings.mask_floor)
+                self.mask = found.new_zeros(len(self.plan.levels), *found.shape[1:])
+                self.mask[self.plan.dual] = found
             weight = weight * self.mask[self.plan.dual]
         mixed = method.blend(g_s.float(), x0_s, x0_u, weight, level, kind).to(safe.dtype)
         # Where nothing may change and nothing has, rounding must not part the branches either.
@@ -178,10 +180,6 @@ class DualDenoiser:
         if self.plan.guidance_rescale > 0:
             guided = rescale_noise_cfg(guided, prediction[1], guidance_rescale=self.plan.guidance_rescale)
         return guided
-
-    def _set_mask(self, found: Tensor) -> None:
-        self.mask = found.new_zeros(len(self.plan.levels), *found.shape[1:])
-        self.mask[self.plan.dual] = found
 
     def _count(self, samples: Iterable[int], groups: int) -> None:
         for i in samples:

@@ -46,7 +46,8 @@ def noise_level(alphas_cumprod: Tensor, timestep: float) -> NoiseLevel:
         squared = alphas_cumprod[low].double()
     else:
         ends = alphas_cumprod[[low, high]].double().clamp(min=1e-12)
-        log_ratio = torch.lerp(*(((1 - ends) / ends).log()), fraction)
+        log_ratios = ((1 - ends) / ends).log()
+        log_ratio = torch.lerp(log_ratios[0], log_ratios[1], fraction)
         squared = torch.sigmoid(-log_ratio)
     return squared.sqrt().float(), (1 - squared).sqrt().float()
 

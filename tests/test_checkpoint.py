@@ -30,7 +30,7 @@ def test_a_folder_that_is_no_checkpoint(tmp_path):
 def test_truncated_weights(checkpoint):
     file = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match="diffusion_pytorch_model.safetensors is truncated"):
+    with pytest.raises(CheckpointError, match=r"diffusion_pytorch_model\.safetensors is truncated"):
         DualLatentPipeline.from_pretrained(checkpoint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,10 +45,8 @@ def generate(
         folder = _folder(out)
         options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
         settings = {"model": model or "picto", **options}
-        calls = [
-            options | {"prompt": prompt, "safe_prompt": safe}
-            for prompt, safe in zip(prompts, safe_prompt or [None] * len(prompts))
-        ]
+        safe_prompts: Sequence[str | None] = safe_prompt or [None] * len(prompts)
+        calls = [options | {"prompt": prompt, "safe_prompt": safe} for prompt, safe in zip(prompts, safe_prompts)]
         written = []
         for i, call in enumerate(calls):
             seeds = [seed + i * num_images + k for k in range(num_images)]

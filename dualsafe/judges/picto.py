@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class PictoJudge(ModelMixin, ConfigMixin):
                     nn.GroupNorm(8, b),
                     nn.SiLU(),
                 )
-                for a, b in zip(widths, widths[1:])
+                for a, b in pairwise(widths)
             ),
             nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),

@@ -29,9 +29,7 @@ def _spaced(word: str, rng: random.Random) -> str:
 
 
 def _leet(word: str, rng: random.Random) -> str:
-    return word.translate(
-        str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "t": "7", "g": "9", "u": "v"})
-    )
+    return word.translate(str.maketrans("aeiostgu", "4310579v"))
 
 
 def _homoglyph(word: str, rng: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""The subjects: one body, drawn around its middle, that differs in head, skin and dress; the right arm is always out."""
+"""The subjects: one body, drawn around its middle, that differs in head, skin and dress; the right arm is out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What exists in the picto world: settings, subjects, colours and items, and how the unsafe ones relate to safe ones."""
+"""What exists in the picto world: settings, subjects, colours, items, and how unsafe items relate to safe ones."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Decoder:
         plain = [not f for f in flagged] if flagged is not None else [True] * len(pixels)
         return self._pipe.image_processor.postprocess(pixels, output_type=self._type, do_denormalize=plain)
 
-    def masks(self, mask: Tensor, size: tuple[int, int]) -> Images:
+    def masks(self, mask: Tensor, size: torch.Size) -> Images:
         """Masks (N, 1, h, w) in the asked type, at the pictures' size; latents keep theirs."""
         if self._type == "latent":
             return mask

@@ -24,8 +24,8 @@ from .pictures import Decoder, assemble, check_safe, report
 class DualLatentPipeline(StableDiffusionPipeline):
     """Stable Diffusion whose pictures are safe, by two latent trajectories from one noise (arXiv 2411.13982).
 
-    Loads, saves, moves and offloads as `StableDiffusionPipeline` does, from the same checkpoints. Its own safety checker,
-    where a checkpoint has one, is run on the safe pictures as always.
+    Loads, saves, moves and offloads as `StableDiffusionPipeline` does, from the same checkpoints. A checkpoint's own
+    safety checker is run on the safe pictures as always.
 
     A `callback_on_step_end` sees the latents of both branches stacked, (2N, C, h, w): the N originals, then the N safe
     ones; and embeddings stacked alike. Where every sample is benign it sees the stock (N, C, h, w).
@@ -216,9 +216,8 @@ class DualLatentPipeline(StableDiffusionPipeline):
         dual = [i for i, decision in enumerate(decisions) if decision.kind == "dual"]
         if given is not None:
             if given.shape[1:] != like.shape[1:]:
-                raise ValueError(
-                    f"safe_prompt_embeds has {tuple(given.shape[1:])} tokens and width, the prompt {tuple(like.shape[1:])}"
-                )
+                found, needed = tuple(given.shape[1:]), tuple(like.shape[1:])
+                raise ValueError(f"safe_prompt_embeds has {found} tokens and width, the prompt {needed}")
             safe = given[dual].to(like).repeat_interleave(images_per_prompt, 0)
         else:
             texts = [decisions[i].safe_prompt for i in dual]

@@ -1,13 +1,15 @@
 """`python -m dualsafe.picto.train STAGE`: trains one stage of the picto stack and writes it to the weights folder.
 
-Stages in order: vae, clip, judge, unet. Each resumes from its checkpoint in the runs folder, reads what earlier stages
-wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and writes the card.
+Stages in order: vae, clip, judge, unet. Each resumes from its checkpoint in the runs folder, reads what earlier
+stages wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and
+writes the card.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import random
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +29,7 @@ from . import vae as vae_stage
 from .card import write_card
 from .data import Dataset, dataset
 from .grid import save_grid
-from .loop import Run
+from .loop import M, Run
 from .measure import draw, stock_accuracy
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
@@ -65,7 +67,7 @@ def _progress(run: Run, stage: str) -> dict:
     }
 
 
-def _half(model: torch.nn.Module) -> torch.nn.Module:
+def _half(model: M) -> M:
     return model.to("cpu").half()
 
 
@@ -77,8 +79,6 @@ def train_vae(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
 
 
 def train_clip(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
-    import random
-
     rng = random.Random(run.seed)
     texts = [caption(scene, rng, TRAINING) for scene in data.scenes]
     tokenizer = clip_stage.build_tokenizer(texts, out / "tokenizer")

@@ -44,15 +44,21 @@ def build_tokenizer(texts: list[str], folder: Path, merges: int = 700) -> CLIPTo
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
-    tower = dict(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, projection_dim=128)
-    text = dict(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=CONTEXT,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    vision = dict(image_size=64, patch_size=8)
+    tower = {
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "projection_dim": 128,
+    }
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": CONTEXT,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {"image_size": 64, "patch_size": 8}
     return CLIPModel(CLIPConfig(text_config=tower | text, vision_config=tower | vision, projection_dim=128))
 
 

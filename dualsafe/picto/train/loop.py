@@ -7,11 +7,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,13 @@ def cycle(progress: float, warmup: float = 0.04, floor: float = 0.02) -> float:
 def train(
     run: Run,
     name: str,
-    model: torch.nn.Module,
+    model: M,
     step_loss: Callable[[int], torch.Tensor],
     rate: float,
     ema_decay: float | None = 0.999,
     sample: Callable[[torch.nn.Module, Path], None] | None = None,
     sample_every_minutes: float = 10.0,
-) -> torch.nn.Module:
+) -> M:
     """Trains `model` for `run.minutes` and returns it with its EMA weights.
 
     Args:
@@ -108,7 +112,7 @@ def train(
         if time.monotonic() - saved > 60 * sample_every_minutes:
             save()
             if sample:
-                _with_average(model, ema, lambda: sample(model, run.folder / f"{name}_{step:06d}.png"))
+                _with_average(model, ema, partial(sample, model, run.folder / f"{name}_{step:06d}.png"))
                 model.train()
             saved = time.monotonic()
     bar.close()

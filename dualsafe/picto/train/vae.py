@@ -1,4 +1,4 @@
-"""Stage "vae": 64x64 pictures to 16x16x4 latents. The item's pixels weigh more: they are few, and they are the point."""
+"""Stage "vae": 64x64 pictures to 16x16x4 latents. The item's pixels weigh more: few, and the point of it all."""
 
 from __future__ import annotations
 

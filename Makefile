@@ -1,0 +1,34 @@
+# Two commands: `make demo` draws a pair, `make test` runs every check. Both make and reuse .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
+
+.PHONY: demo test lint weights clean
+
+demo: .venv/.installed
+	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
+		--pair --grid --seed 7 --out out/demo
+
+test: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# The CPU build of torch is a tenth of the size; where its index offers none, the registry's build does as well.
+.venv/.torch: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) $(TORCH_CPU) torch --no-deps 2>/dev/null || $(INSTALL) torch --no-deps
+	touch $@
+
+.venv/.installed: .venv/.torch pyproject.toml setup.py
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(INSTALL) --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist out *.egg-info
