@@ -68,12 +68,12 @@ class PictoJudge(ModelMixin, ConfigMixin):
             nn.Linear(16 * channels[-1], 192),
             nn.SiLU(),
         )
-        self.heads = nn.ModuleDict({name: nn.Linear(192, len(classes)) for name, classes in heads.items()})
+        self.classifiers = nn.ModuleDict({name: nn.Linear(192, len(classes)) for name, classes in heads.items()})
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits per head for pictures (N, 3, 64, 64) in [-1, 1]."""
         features = self.body(images)
-        return {name: head(features) for name, head in self.heads.items()}
+        return {name: head(features) for name, head in self.classifiers.items()}
 
     @torch.no_grad()
     def judge(self, images: list[Image.Image], batch_size: int = 64) -> list[Attributes]:
