@@ -13,8 +13,28 @@ from .. import method
 from ..conditions import Decision
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
-from .noise import Generators
-from .output import Images, SafetyReport
+from .noise import Generators, seeds
+from .output import DualLatentOutput, Images, SafetyReport
+from .request import Request
+
+
+def finish(
+    pipe: DiffusionPipeline,
+    final: Tensor,
+    denoiser: DualDenoiser,
+    request: Request,
+    output_type: str,
+    generator: Generators,
+) -> DualLatentOutput:
+    """The output of a call from the loop's final latents, (2N, C, h, w), or (N, C, h, w) where nothing is dual.
+
+    Raises:
+        NonFiniteLatentsError, ValueError: as `check_safe`.
+    """
+    check_safe(final, denoiser)
+    images = assemble(Decoder(pipe, output_type, generator), final, denoiser)
+    pipe.maybe_free_model_hooks()
+    return DualLatentOutput(**images, safety=report(request.samples, denoiser, seeds(generator, len(request.samples))))
 
 
 def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
@@ -116,7 +136,7 @@ def allowed(denoiser: DualDenoiser, final: Tensor) -> Tensor:
     return area
 
 
-def report(samples: list[Decision], denoiser: DualDenoiser, seeds: list[int | None]) -> list[SafetyReport]:
+def report(samples: list[Decision], denoiser: DualDenoiser, known_seeds: list[int | None]) -> list[SafetyReport]:
     """One report a sample."""
     settings = denoiser.plan.settings
     reports = []
@@ -133,7 +153,7 @@ def report(samples: list[Decision], denoiser: DualDenoiser, seeds: list[int | No
                 release=settings.release if dual else None,
                 mask_area=area,
                 denoiser_rows=denoiser.rows[i],
-                seed=seeds[i],
+                seed=known_seeds[i],
             )
         )
     return reports

@@ -11,14 +11,13 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from ..conditions import Decision, decide
 from ..config import MethodSettings
-from ..denoiser import DualDenoiser, Plan, Schedule, denoising_with
-from ..policy import builtin
+from ..denoiser import DualDenoiser, Schedule, denoising_with
 from . import arguments, noise
 from .checkpoint import load
 from .output import DualLatentOutput
-from .pictures import Decoder, assemble, check_safe, report
+from .pictures import finish
+from .request import Request, checked
 
 
 class DualLatentPipeline(StableDiffusionPipeline):
@@ -103,43 +102,26 @@ class DualLatentPipeline(StableDiffusionPipeline):
             ValueError: an argument that can't be; the message names it, its value and what is accepted.
             NonFiniteLatentsError: denoising gave NaN or infinite latents; no picture is returned.
         """
-        settings = settings or MethodSettings()
-        count = arguments.prompt_count(prompt, prompt_embeds)
-        levels = arguments.levels_per_prompt(safety_level, count)
-        safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
-        arguments.check_safe_embeds(safe_prompt_embeds, safe_prompt, count)
-        arguments.check_positive("num_images_per_prompt", num_images_per_prompt)
-        arguments.check_positive("num_inference_steps", num_inference_steps)
-        arguments.check_output_type(output_type, composite=settings.composite)
+        request = checked(
+            prompt, prompt_embeds, num_images_per_prompt, num_inference_steps, output_type,
+            safety_level, safe_prompt, safe_prompt_embeds, return_pair, settings,
+        )  # fmt: skip
         height, width = self._size(height, width)
         self.check_inputs(
             prompt, height, width, None, negative_prompt, prompt_embeds, negative_prompt_embeds,
             ip_adapter_image, ip_adapter_image_embeds, callback_on_step_end_tensor_inputs,
         )  # fmt: skip
-        arguments.check_finite("prompt_embeds", prompt_embeds)
         arguments.check_clip_skip(clip_skip, self.text_encoder)
+        plan = request.plan(guidance_scale, guidance_rescale)
+        n = len(plan.levels)
 
-        texts = [prompt] if isinstance(prompt, str) else prompt
-        decisions = decide(texts, levels, safe_prompts, safe_prompt_embeds is not None, builtin("picto"))
-        samples = [decision for decision in decisions for _ in range(num_images_per_prompt)]
-        n = len(samples)
-        plan = Plan(
-            levels=[s.level if s.kind == "dual" else 0.0 for s in samples],
-            settings=settings,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            keep_original=return_pair,
-        )
-
-        text_options = {
-            "lora_scale": (cross_attention_kwargs or {}).get("scale"),
-            "clip_skip": clip_skip,
-        }
-        embeds, negative_embeds = self._encode(
+        text_options = {"lora_scale": (cross_attention_kwargs or {}).get("scale"), "clip_skip": clip_skip}
+        embeds, negative_embeds = self.encode_prompt(
             prompt,
+            self._execution_device,
             num_images_per_prompt,
             guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None,
-            negative_prompt=negative_prompt,
+            negative_prompt,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
             **text_options,
@@ -147,45 +129,35 @@ class DualLatentPipeline(StableDiffusionPipeline):
         start = self._start(n, height, width, embeds.dtype, generator, latents)
         generators = generator
         if plan.dual:
-            safe_embeds = self._encode_safe(
-                decisions, safe_prompt_embeds, embeds, num_images_per_prompt, **text_options
-            )
-            embeds, start = torch.cat([embeds, safe_embeds]), torch.cat([start, start])
+            embeds = torch.cat([embeds, self._encode_safe(request, embeds, **text_options)])
             negative_embeds = None if negative_embeds is None else torch.cat([negative_embeds, negative_embeds])
+            start = torch.cat([start, start])
             generators = noise.paired(generator, n, noise.is_stochastic(self.scheduler, eta))
 
         with denoising_with(self, "unet", DualDenoiser(self.unet, plan, Schedule.of(self.scheduler))) as denoiser:
-            final = (
-                super()
-                .__call__(
-                    height=height,
-                    width=width,
-                    num_inference_steps=num_inference_steps,
-                    timesteps=timesteps,
-                    sigmas=sigmas,
-                    guidance_scale=guidance_scale,
-                    eta=eta,
-                    generator=generators,
-                    latents=start,
-                    prompt_embeds=embeds,
-                    negative_prompt_embeds=negative_embeds,
-                    ip_adapter_image=ip_adapter_image,
-                    ip_adapter_image_embeds=ip_adapter_image_embeds,
-                    output_type="latent",
-                    cross_attention_kwargs=cross_attention_kwargs,
-                    guidance_rescale=guidance_rescale,
-                    clip_skip=clip_skip,
-                    callback_on_step_end=callback_on_step_end,
-                    callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-                )
-                .images
+            final, _ = super().__call__(
+                height=height,
+                width=width,
+                num_inference_steps=num_inference_steps,
+                timesteps=timesteps,
+                sigmas=sigmas,
+                guidance_scale=guidance_scale,
+                eta=eta,
+                generator=generators,
+                latents=start,
+                prompt_embeds=embeds,
+                negative_prompt_embeds=negative_embeds,
+                ip_adapter_image=ip_adapter_image,
+                ip_adapter_image_embeds=ip_adapter_image_embeds,
+                output_type="latent",
+                return_dict=False,
+                cross_attention_kwargs=cross_attention_kwargs,
+                guidance_rescale=guidance_rescale,
+                clip_skip=clip_skip,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
             )
-
-        check_safe(final, denoiser)
-        images = assemble(Decoder(self, output_type, generator), final, denoiser)
-        self.maybe_free_model_hooks()
-        reports = report(samples, denoiser, noise.seeds(generator, n))
-        output = DualLatentOutput(**images, safety=reports)
+        output = finish(self, final, denoiser, request, output_type, generator)
         return output if return_dict else output.to_tuple()
 
     def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
@@ -204,26 +176,19 @@ class DualLatentPipeline(StableDiffusionPipeline):
         rows, columns = (side, side) if isinstance(side, int) else side
         return rows * self.vae_scale_factor, columns * self.vae_scale_factor
 
-    def _encode(self, prompt: Any, images_per_prompt: int, guided: bool, **given: Any) -> tuple[Tensor, Tensor | None]:
-        """Embeddings as the stock pipeline would make them, in its batch shape."""
-        return self.encode_prompt(prompt, self._execution_device, images_per_prompt, guided, **given)
-
-    def _encode_safe(
-        self, decisions: list[Decision], given: Tensor | None, like: Tensor, images_per_prompt: int, **options: Any
-    ) -> Tensor:
+    def _encode_safe(self, request: Request, like: Tensor, **options: Any) -> Tensor:
         """Embeddings of the safe branch, (samples, tokens, width); benign samples keep their own, unused."""
-        like = like.clone()
-        dual = [i for i, decision in enumerate(decisions) if decision.kind == "dual"]
-        if given is not None:
-            if given.shape[1:] != like.shape[1:]:
-                found, needed = tuple(given.shape[1:]), tuple(like.shape[1:])
-                raise ValueError(f"safe_prompt_embeds has {found} tokens and width, the prompt {needed}")
-            safe = given[dual].to(like).repeat_interleave(images_per_prompt, 0)
+        dual, each, given = request.dual, request.images_per_prompt, request.safe_prompt_embeds
+        if given is None:
+            texts = [request.decisions[i].safe_prompt for i in dual]
+            safe, _ = self.encode_prompt(texts, self._execution_device, each, False, **options)
+        elif given.shape[1:] == like.shape[1:]:
+            safe = given[dual].to(like).repeat_interleave(each, 0)
         else:
-            texts = [decisions[i].safe_prompt for i in dual]
-            safe, _ = self._encode(texts, images_per_prompt, False, **options)
-        rows = [i * images_per_prompt + k for i in dual for k in range(images_per_prompt)]
-        like[rows] = safe
+            found, needed = tuple(given.shape[1:]), tuple(like.shape[1:])
+            raise ValueError(f"safe_prompt_embeds has {found} tokens and width, the prompt {needed}")
+        like = like.clone()
+        like[[i * each + k for i in dual for k in range(each)]] = safe
         return like
 
     def _start(

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import torch
 import typer
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
 
 from ...judges.picto import PictoJudge
@@ -119,7 +119,8 @@ def train_unet(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
         pictures = draw(pipeline(unet), prompts, num_inference_steps=25, guidance_scale=5.0, output_type="pt", batch=32)
         save_grid(torch.stack(pictures) * 2 - 1, path, columns=16)
 
-    unet = unet_stage.fit(run, data, latents, tokenizer, encoder, sample)
+    start = UNet2DConditionModel.from_pretrained(out / "unet") if (out / "unet").exists() else None
+    unet = unet_stage.fit(run, data, latents, tokenizer, encoder, sample, start)
     pipe = pipeline(_half(unet)).to("cpu", torch.float16)
     pipe.save_pretrained(out)
     return {}
@@ -140,12 +141,13 @@ def main(
     bf16: Annotated[bool, typer.Option(help="bf16 autocast; slower where the processor has no bf16 units.")] = False,
     runs: Annotated[Path, typer.Option(help="Checkpoints, logs, rendered scenes, sample grids.")] = Path("runs/picto"),
     out: Annotated[Path, typer.Option(help="Where the stack is written.")] = Path("weights/picto"),
+    rate_scale: Annotated[float, typer.Option(help="Factor on the peak learning rate; 0.5 to refine.")] = 1.0,
     scenes: Annotated[int, typer.Option(help="Training scenes, a multiple of 500.")] = 24_000,
 ) -> None:
     """Trains STAGE for MINUTES, resuming from its checkpoint."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Run(runs, torch.device(device), minutes, torch.bfloat16 if bf16 else None)
+    run = Run(runs, torch.device(device), minutes, torch.bfloat16 if bf16 else None, rate_scale=rate_scale)
     out.mkdir(parents=True, exist_ok=True)
     if stage is Stage.card:
         _record(out, "stack", measure_stack(out, run))

@@ -28,6 +28,7 @@ class Run:
         minutes: wall-clock budget of this call; the learning rate's cycle is laid over it.
         autocast: dtype of the forward pass, or None for float32.
         seed: seed of data order and noise.
+        rate_scale: factor on each stage's peak learning rate; under 1 to refine weights that are already good.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Run:
     minutes: float
     autocast: torch.dtype | None
     seed: int = 0
+    rate_scale: float = 1.0
 
 
 def cycle(progress: float, warmup: float = 0.04, floor: float = 0.02) -> float:
@@ -66,7 +68,7 @@ def train(
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = run.folder / f"{name}.ckpt.pt"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
     ema = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False) if ema_decay else None
     step = 0
     if checkpoint.exists():
@@ -92,7 +94,7 @@ def train(
     bar = tqdm(desc=name, unit="step", initial=step, mininterval=5)
     while (elapsed := time.monotonic() - begin) < run.minutes * 60:
         for group in optimizer.param_groups:
-            group["lr"] = rate * cycle(elapsed / (run.minutes * 60))
+            group["lr"] = rate * run.rate_scale * cycle(elapsed / (run.minutes * 60))
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None):
             loss = step_loss(step)
