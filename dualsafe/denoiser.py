@@ -85,7 +85,7 @@ class DualDenoiser:
 
     Attributes:
         rows: denoiser rows spent on each sample so far.
-        mask: (N, 1, h, w) in [0, 1], where each safe branch may differ; None before the first dual step, or without.
+        mask: (N, 1, h, w) in [0, 1], where each safe branch may differ; None where no mask holds it back.
         left_shared_phase: whether any step was run for the safe branch itself.
     """
 
@@ -117,6 +117,7 @@ class DualDenoiser:
             return (_stack(original, original),)
         self.left_shared_phase = True
         if self._released(progress):
+            self.mask = None  # from here on every place may change
             (safe,) = self._predict(sample, timestep, args, kwargs, rows[1])
             self._count(range(n), len(rows[0]))
             return (_stack(safe, safe),)

@@ -27,7 +27,7 @@ def load(loader: Callable[..., T], path: str | os.PathLike, **kwargs: Any) -> T:
     folder = Path(path)
     if folder.is_dir():
         _check_folder(folder)
-    elif folder.is_absolute() or str(path).startswith("."):
+    elif folder.is_absolute() or str(path).startswith(".") or len(folder.parts) > 2:
         raise CheckpointError(f"{path} is not a folder: give a checkpoint in the diffusers layout")
     try:
         return loader(path, **kwargs)

@@ -102,9 +102,10 @@ def assemble(decoder: Decoder, final: Tensor, denoiser: DualDenoiser) -> dict[st
     plan, dual = denoiser.plan, denoiser.plan.dual
     n = len(plan.levels)
     if not dual:
-        images, flagged = decoder.checked(decoder.pixels(final))
-        originals = decoder.finished(decoder.pixels(final)) if plan.keep_original else None
-        return {"images": images, "nsfw_content_detected": flagged, "unsafe_images": _marked(originals)}
+        pixels = decoder.pixels(final)
+        unsafe = decoder.finished(pixels) if plan.keep_original else None
+        images, flagged = decoder.checked(pixels)
+        return {"images": images, "nsfw_content_detected": flagged, "unsafe_images": _marked(unsafe)}
 
     original = decoder.pixels(final[:n]) if plan.keep_original or plan.settings.composite or len(dual) < n else None
     safe = decoder.pixels(final[n:][dual])
@@ -117,8 +118,8 @@ def assemble(decoder: Decoder, final: Tensor, denoiser: DualDenoiser) -> dict[st
     else:
         pixels = original.clone()
         pixels[dual] = safe
-    images, flagged = decoder.checked(pixels)
     unsafe = decoder.finished(original) if plan.keep_original and original is not None else None
+    images, flagged = decoder.checked(pixels)
     return {
         "images": images,
         "nsfw_content_detected": flagged,

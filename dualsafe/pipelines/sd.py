@@ -31,17 +31,17 @@ class DualLatentPipeline(StableDiffusionPipeline):
     """
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike, **kwargs: Any) -> DualLatentPipeline:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> DualLatentPipeline:
         """Loads a checkpoint in the diffusers layout, from safetensors only.
 
         Args:
-            path: a folder, or a hub id; `dualsafe.PICTO` is the bundled one.
+            pretrained_model_name_or_path: a folder, or a hub id; `dualsafe.PICTO` is the bundled checkpoint.
             **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, ...).
 
         Raises:
             CheckpointError: missing, truncated, or pickled.
         """
-        return load(super().from_pretrained, path, **kwargs)
+        return load(super().from_pretrained, pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DualLatentPipeline:
