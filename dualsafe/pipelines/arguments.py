@@ -17,8 +17,10 @@ def prompt_count(prompt: Any, prompt_embeds: Tensor | None) -> int:
     """How many prompts a call has.
 
     Raises:
-        ValueError: an empty list, or a list with something other than text.
+        ValueError: neither text nor a list of texts, or an empty list.
     """
+    if prompt is not None and not isinstance(prompt, (str, list)):
+        raise ValueError(f"prompt={prompt!r} must be a string or a list of strings")
     if isinstance(prompt, list):
         if not prompt:
             raise ValueError("prompt=[] is empty: give at least one prompt")
