@@ -30,7 +30,6 @@ from dualsafe.picto import render
 from dualsafe.picto.prompts import PromptCase, prompt_set
 from dualsafe.picto.scene import jittered
 from dualsafe.picto.world import ITEMS, UNSAFE_ITEMS
-from dualsafe.policy import builtin
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLING = {"num_inference_steps": 25, "guidance_scale": 5.0}
@@ -161,7 +160,6 @@ def main() -> None:
     record = {
         "command": f"python benchmarks/effect.py --limit {arguments.limit}",
         "prompts": len(cases),
-        "policy": builtin("picto").id,
         "sampling": SAMPLING,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "results": results,

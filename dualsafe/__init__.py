@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .bundled import PICTO
     from .config import PRESETS, MethodSettings
-    from .errors import CheckpointError, NonFiniteLatentsError
+    from .errors import CheckpointError, NonFiniteLatentsError, PolicyError, PolicyViolation
     from .pipelines import DualLatentOutput, DualLatentPipeline, SafetyReport
+    from .policy import Policy
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,9 @@ _HOME = {
     "MethodSettings": "config",
     "CheckpointError": "errors",
     "NonFiniteLatentsError": "errors",
+    "Policy": "policy",
+    "PolicyError": "errors",
+    "PolicyViolation": "errors",
     "DualLatentOutput": "pipelines",
     "DualLatentPipeline": "pipelines",
     "SafetyReport": "pipelines",
@@ -31,6 +35,9 @@ __all__ = [
     "DualLatentPipeline",
     "MethodSettings",
     "NonFiniteLatentsError",
+    "Policy",
+    "PolicyError",
+    "PolicyViolation",
     "SafetyReport",
     "__version__",
 ]

@@ -7,3 +7,11 @@ class CheckpointError(ValueError):
 
 class NonFiniteLatentsError(RuntimeError):
     """Denoising gave NaN or infinite latents, so that nothing can be said of the picture; none is returned."""
+
+
+class PolicyError(ValueError):
+    """A policy can't be read or isn't one."""
+
+
+class PolicyViolation(ValueError):
+    """A prompt asks for what is never generated; nothing was computed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .generate import generate
+from .policy import policies
 
 app = typer.Typer(
     name="dualsafe",
@@ -14,8 +15,4 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate)
-
-
-@app.callback()
-def _root() -> None:
-    """Keeps `generate` a subcommand while it is the only one."""
+app.add_typer(policies, name="policy")

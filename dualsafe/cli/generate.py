@@ -30,6 +30,9 @@ def generate(
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
     guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance.")] = 5.0,
     seed: Annotated[int | None, typer.Option(help="Seed of the first picture; the next ones count up.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Name of a shipped policy or a YAML file; picto's for picto, else i2p.")
+    ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Pictures for each prompt.")] = 1,
     model: Annotated[str | None, typer.Option(help="Checkpoint in the diffusers layout; the bundled picto.")] = None,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
@@ -38,6 +41,8 @@ def generate(
     """Draws safe pictures of PROMPT... and writes them, with their settings, to a folder."""
     with one_line_errors():
         level = _level(safety_level)
+        if policy is not None:
+            _check_policy(policy)
         if safe_prompt and len(safe_prompt) != len(prompts):
             raise ValueError(f"--safe-prompt was given {len(safe_prompt)} times for {len(prompts)} prompts")
         seed = random.SystemRandom().randrange(2**31) if seed is None else seed
@@ -46,7 +51,10 @@ def generate(
         options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
         settings = {"model": model or "picto", **options}
         safe_prompts: Sequence[str | None] = safe_prompt or [None] * len(prompts)
-        calls = [options | {"prompt": prompt, "safe_prompt": safe} for prompt, safe in zip(prompts, safe_prompts)]
+        calls = [
+            options | {"prompt": prompt, "safe_prompt": safe, "policy": policy}
+            for prompt, safe in zip(prompts, safe_prompts)
+        ]
         written = []
         for i, call in enumerate(calls):
             seeds = [seed + i * num_images + k for k in range(num_images)]
@@ -57,7 +65,13 @@ def generate(
             typer.echo(path)
 
 
-def _level(text: str) -> float | str:
+def _check_policy(policy: str) -> None:
+    from ..policy import resolve
+
+    resolve(policy)
+
+
+def _level(text: str) -> float:
     from ..config import resolve_level
 
     try:

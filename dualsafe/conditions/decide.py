@@ -1,11 +1,12 @@
-"""Which prompts get a safe branch, and its text."""
+"""Which prompts get a safe branch, at which level, and its text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ..policy import Policy
+from ..errors import PolicyViolation
+from ..policy import Policy, Rewrite, refuse_sexualised_minors, rewrite
 
 
 @dataclass(frozen=True)
@@ -14,15 +15,17 @@ class Decision:
 
     Attributes:
         kind: "off" (level 0), "benign" (nothing to change) or "dual".
-        level: safety level in [0, 1].
+        level: safety level in [0, 1]: the dial's, or the largest that the found categories set.
         safe_prompt: text of the safe branch, if it comes as text.
         triggers: unsafe terms as the prompt writes them.
+        categories: the policy categories they belong to, in the order found.
     """
 
     kind: Literal["off", "benign", "dual"]
     level: float
     safe_prompt: str | None = None
     triggers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 def decide(
@@ -42,6 +45,7 @@ def decide(
 
     Raises:
         ValueError: embeddings alone, with nothing that says what is safe.
+        PolicyViolation: a prompt asks for what is never generated.
     """
     given = embeds_given or (safe_prompts is not None and None not in safe_prompts)
     if prompts is None and not given and any(levels):
@@ -51,16 +55,32 @@ def decide(
         )
     decisions = []
     for i, level in enumerate(levels):
-        rewrite = policy.rewrite(prompts[i]) if prompts is not None else None
-        triggers = tuple(trigger.text for trigger in rewrite.triggers) if rewrite else ()
-        if level == 0:
-            decisions.append(Decision("off", level, triggers=triggers))
-        elif embeds_given:
-            decisions.append(Decision("dual", level, triggers=triggers))
-        elif safe_prompts is not None and safe_prompts[i] is not None:
-            decisions.append(Decision("dual", level, safe_prompts[i], triggers))
-        elif rewrite and rewrite.triggers:
-            decisions.append(Decision("dual", level, rewrite.text, triggers))
-        else:
-            decisions.append(Decision("benign", level))
+        safe_prompt = safe_prompts[i] if safe_prompts is not None else None
+        found = _read(prompts[i], policy) if prompts is not None else Rewrite("", ())
+        categories = tuple(dict.fromkeys(trigger.category for trigger in found.triggers))
+        level = _level(level, categories, policy)
+        asked = embeds_given or safe_prompt is not None or bool(found.triggers)
+        decisions.append(
+            Decision(
+                kind="off" if level == 0 else "dual" if asked else "benign",
+                level=level,
+                safe_prompt=None if embeds_given or not asked else found.text if safe_prompt is None else safe_prompt,
+                triggers=tuple(trigger.text for trigger in found.triggers),
+                categories=categories,
+            )
+        )
     return decisions
+
+
+def _read(prompt: str, policy: Policy) -> Rewrite:
+    refuse_sexualised_minors(prompt)
+    found = rewrite(policy, prompt)
+    for trigger in found.triggers:
+        if policy.categories[trigger.category].block:
+            raise PolicyViolation(f"policy {policy.id!r} blocks {trigger.category!r}, which {trigger.text!r} asks for")
+    return found
+
+
+def _level(dial: float, categories: tuple[str, ...], policy: Policy) -> float:
+    own = [level for name in categories if (level := policy.categories[name].level) is not None]
+    return max(own) if own else dial

@@ -21,6 +21,8 @@ class SafetyReport:
         decision: "off" (level 0), "benign" (nothing found, the stock picture) or "dual" (two trajectories).
         level: safety level in [0, 1].
         triggers: what in the prompt called for the safe branch, as written there.
+        categories: the policy categories those belong to.
+        policy: id and hash of the policy that decided.
         safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
         tau, release: the phases, as progress in [0, 1].
         mask_area: share of the latent that was allowed to change, in [0, 1].
@@ -31,6 +33,8 @@ class SafetyReport:
     decision: Literal["off", "benign", "dual"]
     level: float
     triggers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    policy: str = ""
     safe_prompt: str | None = None
     tau: float | None = None
     release: float | None = None

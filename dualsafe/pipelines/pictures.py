@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
 from .noise import Generators, seeds
@@ -34,7 +33,7 @@ def finish(
     check_safe(final, denoiser)
     images = assemble(Decoder(pipe, output_type, generator), final, denoiser)
     pipe.maybe_free_model_hooks()
-    return DualLatentOutput(**images, safety=report(request.samples, denoiser, seeds(generator, len(request.samples))))
+    return DualLatentOutput(**images, safety=report(request, denoiser, seeds(generator, len(request.samples))))
 
 
 def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
@@ -137,11 +136,11 @@ def allowed(denoiser: DualDenoiser, final: Tensor) -> Tensor:
     return area
 
 
-def report(samples: list[Decision], denoiser: DualDenoiser, known_seeds: list[int | None]) -> list[SafetyReport]:
+def report(request: Request, denoiser: DualDenoiser, known_seeds: list[int | None]) -> list[SafetyReport]:
     """One report a sample."""
-    settings = denoiser.plan.settings
+    settings = request.settings
     reports = []
-    for i, decision in enumerate(samples):
+    for i, decision in enumerate(request.samples):
         dual = decision.kind == "dual"
         area = 0.0 if not dual else 1.0 if denoiser.mask is None else (denoiser.mask[i] > 0).float().mean().item()
         reports.append(
@@ -149,6 +148,8 @@ def report(samples: list[Decision], denoiser: DualDenoiser, known_seeds: list[in
                 decision=decision.kind,
                 level=decision.level,
                 triggers=decision.triggers,
+                categories=decision.categories,
+                policy=f"{request.policy.id}@{request.policy.hash}",
                 safe_prompt=decision.safe_prompt,
                 tau=settings.tau if dual else None,
                 release=settings.release if dual else None,

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..conditions import Decision, decide
 from ..config import MethodSettings
 from ..denoiser import Plan
-from ..policy import builtin
+from ..policy import Policy
 from . import arguments
 
 
@@ -22,6 +22,7 @@ class Request:
         decisions: one a prompt.
         images_per_prompt: pictures of each prompt, next to each other in the batch.
         safe_prompt_embeds: the caller's embeddings of the safe branch, (prompts, tokens, width), if given.
+        policy: what decided.
         settings: phases and mask.
         return_pair: whether the originals are returned.
     """
@@ -29,6 +30,7 @@ class Request:
     decisions: list[Decision]
     images_per_prompt: int
     safe_prompt_embeds: Tensor | None
+    policy: Policy
     settings: MethodSettings
     return_pair: bool
 
@@ -62,13 +64,15 @@ def checked(
     safety_level: Any,
     safe_prompt: Any,
     safe_prompt_embeds: Any,
+    policy: Policy,
     return_pair: bool,
     settings: MethodSettings | None,
 ) -> Request:
-    """Checks what a caller passes and decides each prompt by the built-in policy.
+    """Checks what a caller passes and decides each prompt by the policy.
 
     Raises:
         ValueError: an argument that can't be; the message names it, its value and what is accepted.
+        PolicyViolation: a prompt asks for what is never generated.
     """
     settings = settings or MethodSettings()
     count = arguments.prompt_count(prompt, prompt_embeds)
@@ -80,5 +84,5 @@ def checked(
     arguments.check_positive("num_inference_steps", num_inference_steps)
     arguments.check_output_type(output_type, composite=settings.composite)
     texts = [prompt] if isinstance(prompt, str) else prompt
-    decisions = decide(texts, levels, safe_prompts, safe_prompt_embeds is not None, builtin("picto"))
-    return Request(decisions, num_images_per_prompt, safe_prompt_embeds, settings, return_pair)
+    decisions = decide(texts, levels, safe_prompts, safe_prompt_embeds is not None, policy)
+    return Request(decisions, num_images_per_prompt, safe_prompt_embeds, policy, settings, return_pair)

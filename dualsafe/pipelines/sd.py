@@ -11,8 +11,10 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from ..bundled import PICTO
 from ..config import MethodSettings
 from ..denoiser import DualDenoiser, Schedule, denoising_with
+from ..policy import Policy, resolve
 from . import arguments, noise
 from .checkpoint import load
 from .output import DualLatentOutput
@@ -80,6 +82,7 @@ class DualLatentPipeline(StableDiffusionPipeline):
         safety_level: float | str | list[float | str] = "max",
         safe_prompt: str | list[str | None] | None = None,
         safe_prompt_embeds: Tensor | None = None,
+        policy: str | os.PathLike | Policy | None = None,
         return_pair: bool = False,
         settings: MethodSettings | None = None,
     ) -> DualLatentOutput | tuple:
@@ -90,6 +93,8 @@ class DualLatentPipeline(StableDiffusionPipeline):
                 At 0 the picture is the stock picture, to the bit, at the stock cost.
             safe_prompt: what the safe branch is told; one for each prompt, None where the policy is to find it.
             safe_prompt_embeds: the same as embeddings, (prompts, tokens, width).
+            policy: a shipped policy's name, a YAML file or a `Policy`; by default "picto" for the bundled checkpoint
+                and "i2p" for any other. A category's own level overrides the dial.
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases and mask of the method.
             generator: with a scheduler that draws noise in its steps, several pictures need a list of generators.
@@ -100,11 +105,12 @@ class DualLatentPipeline(StableDiffusionPipeline):
 
         Raises:
             ValueError: an argument that can't be; the message names it, its value and what is accepted.
+            PolicyViolation: a prompt asks for what is never generated, at any level.
             NonFiniteLatentsError: denoising gave NaN or infinite latents; no picture is returned.
         """
         request = checked(
             prompt, prompt_embeds, num_images_per_prompt, num_inference_steps, output_type,
-            safety_level, safe_prompt, safe_prompt_embeds, return_pair, settings,
+            safety_level, safe_prompt, safe_prompt_embeds, self._policy(policy), return_pair, settings,
         )  # fmt: skip
         height, width = self._size(height, width)
         self.check_inputs(
@@ -159,6 +165,11 @@ class DualLatentPipeline(StableDiffusionPipeline):
             )
         output = finish(self, final, denoiser, request, output_type, generator)
         return output if return_dict else output.to_tuple()
+
+    def _policy(self, policy: str | os.PathLike | Policy | None) -> Policy:
+        if policy is None:
+            policy = "picto" if str(self.config.get("_name_or_path")) == PICTO else "i2p"
+        return resolve(policy)
 
     def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Height and width in pixels; the model's own where neither is given.

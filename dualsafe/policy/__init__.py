@@ -1,5 +1,18 @@
 """Policies: what is unsafe, what may stand in for it, and what only looks like it. No torch in here."""
 
-from .table import Policy, Rewrite, Trigger, builtin
+from .minors import refuse_sexualised_minors
+from .model import Category, Concept, Policy
+from .rewrite import Rewrite, Trigger, rewrite
+from .shipped import SHIPPED, resolve
 
-__all__ = ["Policy", "Rewrite", "Trigger", "builtin"]
+__all__ = [
+    "SHIPPED",
+    "Category",
+    "Concept",
+    "Policy",
+    "Rewrite",
+    "Trigger",
+    "refuse_sexualised_minors",
+    "resolve",
+    "rewrite",
+]
