@@ -110,21 +110,22 @@ class DualDenoiser:
 
         t = float(timestep)
         progress = self.schedule.progress(t)
-        rows = rearrange(torch.arange(len(sample), device=sample.device), "(g b n) -> b g n", b=2, n=n)
+        index_u, index_s = rearrange(torch.arange(len(sample), device=sample.device), "(g b n) -> b g n", b=2, n=n)
+        groups = len(index_u)
         if progress < self.plan.settings.tau:
-            (original,) = self._predict(sample, timestep, args, kwargs, rows[0])
-            self._count(range(n), len(rows[0]))
+            (original,) = self._predict(sample, timestep, args, kwargs, index_u)
+            self._count(range(n), groups)
             return (_stack(original, original),)
         self.left_shared_phase = True
         if self._released(progress):
             self.mask = None  # from here on every place may change
-            (safe,) = self._predict(sample, timestep, args, kwargs, rows[1])
-            self._count(range(n), len(rows[0]))
+            (safe,) = self._predict(sample, timestep, args, kwargs, index_s)
+            self._count(range(n), groups)
             return (_stack(safe, safe),)
 
-        original, safe = self._predict(sample, timestep, args, kwargs, rows[0], rows[1][:, dual])
-        self._count([*range(n), *dual], len(rows[0]))
-        z_u, z_s = sample[rows[0][0, dual]], sample[rows[1][0, dual]]
+        original, safe = self._predict(sample, timestep, args, kwargs, index_u, index_s[:, dual])
+        self._count([*range(n), *dual], groups)
+        z_u, z_s = sample[index_u[0, dual]], sample[index_s[0, dual]]
         mixed = original.clone()
         mixed[:, dual] = self._mix(z_u, z_s, original[:, dual], safe, t, progress)
         return (_stack(original, mixed),)
@@ -156,7 +157,7 @@ class DualDenoiser:
         return self.model(sample, timestep, *args, **{**kwargs, "return_dict": False})[0]
 
     def _mix(self, z_u: Tensor, z_s: Tensor, original: Tensor, safe: Tensor, t: float, progress: float) -> Tensor:
-        """Section by section: guide both branches, see where they would end, find the mask, blend."""
+        """The safe branch's prediction: guide both branches, see where each would end, find the mask, blend."""
         settings, kind = self.plan.settings, self.schedule.prediction_type
         level = self.schedule.level(t, z_u)
         g_u, g_s = self._guided(original), self._guided(safe)
