@@ -13,6 +13,8 @@ import argparse
 import json
 import platform
 import random
+import shlex
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -158,7 +160,7 @@ def main() -> None:
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     record = {
-        "command": f"python benchmarks/effect.py --limit {arguments.limit}",
+        "command": shlex.join(["python", "benchmarks/effect.py", *sys.argv[1:]]),
         "prompts": len(cases),
         "sampling": SAMPLING,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",

@@ -69,6 +69,7 @@ _GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "benign": (SUBJECTS, (*NEUTRAL_ITEMS, "none")),
 }
 PROMPT_SETS: tuple[str, ...] = tuple(_GROUPS)
+_EXHAUSTED = 200  # repeats in a row that say the grammar has no more to give
 
 
 def _held_out_combinations(name: str) -> list[tuple[str, str, str, str]]:
@@ -95,12 +96,14 @@ def prompt_set(name: str, count: int = 500, seed: int = 0) -> list[PromptCase]:
     style = Style(synonym=1.0) if name == "synonym" else FULL
     combinations = _held_out_combinations(name)
     cases: dict[str, PromptCase] = {}
-    for _ in range(50 * count):
-        if len(cases) == count:
-            return list(cases.values())
+    repeats = 0
+    while len(cases) < count and repeats < _EXHAUSTED:
         scene = jittered(rng, *rng.choice(combinations))
         prompt = caption(scene, rng, style)
         if name == "obfuscated":
             prompt = obfuscate(prompt, ITEMS[scene.item].name, rng)
+        repeats = repeats + 1 if prompt in cases else 0
         cases.setdefault(prompt, PromptCase(prompt, scene))
-    raise ValueError(f"count={count} is more than the {len(cases)} different prompts that set {name!r} has")
+    if len(cases) < count:
+        raise ValueError(f"count={count} is more than set {name!r} has: about {len(cases)} different prompts")
+    return list(cases.values())
