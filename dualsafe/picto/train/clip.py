@@ -68,11 +68,6 @@ def tokens(tokenizer: CLIPTokenizer, texts: list[str], device: torch.device) -> 
     return padded.input_ids.to(device)
 
 
-def normalised(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Pictures as the vision tower takes them: [-1, 1], that is mean .5 and deviation .5."""
-    return to_model(images, device)
-
-
 def fit(run: Run, data: Dataset, tokenizer: CLIPTokenizer) -> CLIPModel:
     clip = build(tokenizer).to(run.device)
     rng = random.Random(run.seed)
@@ -81,7 +76,7 @@ def fit(run: Run, data: Dataset, tokenizer: CLIPTokenizer) -> CLIPModel:
     def step_loss(step: int) -> torch.Tensor:
         rows = torch.randint(len(data.images), (BATCH,), generator=generator)
         ids = tokens(tokenizer, [caption(data.scenes[i], rng, TRAINING) for i in rows.tolist()], run.device)
-        out = clip(input_ids=ids, pixel_values=normalised(data.images[rows], run.device))
+        out = clip(input_ids=ids, pixel_values=to_model(data.images[rows], run.device))
         target = torch.arange(BATCH, device=run.device)
         return (F.cross_entropy(out.logits_per_text, target) + F.cross_entropy(out.logits_per_image, target)) / 2
 
@@ -103,6 +98,6 @@ def measure(clip: CLIPModel, data: Dataset, tokenizer: CLIPTokenizer, device: to
     rng, hits, count = random.Random(1), 0, 0
     for rows in torch.arange(len(data.images)).split(BATCH)[:-1]:
         ids = tokens(tokenizer, [caption(data.scenes[i], rng) for i in rows.tolist()], device)
-        logits = clip(input_ids=ids, pixel_values=normalised(data.images[rows], device)).logits_per_text
+        logits = clip(input_ids=ids, pixel_values=to_model(data.images[rows], device)).logits_per_text
         hits, count = hits + int((logits.argmax(-1).cpu() == torch.arange(len(rows))).sum()), count + len(rows)
     return {"retrieval_of_128": hits / count}

@@ -1,4 +1,4 @@
-"""Rendered scenes with masks and captions, made once and kept on disk."""
+"""Rendered scenes with their masks, made once and kept on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..captions import TRAINING, caption
 from ..render import render
 from ..scene import Scene, random_scene
 from ..world import SIZE
@@ -32,10 +31,6 @@ class Dataset:
     images: torch.Tensor
     masks: torch.Tensor
     scenes: list[Scene]
-
-    def captions(self, rng: random.Random) -> list[str]:
-        """One fresh training caption per scene."""
-        return [caption(scene, rng, TRAINING) for scene in self.scenes]
 
 
 def scenes(seed: int, count: int) -> list[Scene]:
