@@ -9,7 +9,19 @@ if TYPE_CHECKING:
     from .bundled import PICTO
     from .config import PRESETS, MethodSettings
     from .errors import CheckpointError, NonFiniteLatentsError, PolicyError, PolicyViolation
-    from .pipelines import DualLatentOutput, DualLatentPipeline, SafetyReport
+    from .pipelines import (
+        AutoDualLatentPipeline,
+        DualLatentFluxPipeline,
+        DualLatentImg2ImgPipeline,
+        DualLatentInpaintPipeline,
+        DualLatentOutput,
+        DualLatentPipeline,
+        DualLatentSD3Pipeline,
+        DualLatentXLImg2ImgPipeline,
+        DualLatentXLInpaintPipeline,
+        DualLatentXLPipeline,
+        SafetyReport,
+    )
     from .policy import Policy
 
 __version__ = "0.1.0"
@@ -23,6 +35,14 @@ _HOME = {
     "Policy": "policy",
     "PolicyError": "errors",
     "PolicyViolation": "errors",
+    "AutoDualLatentPipeline": "pipelines",
+    "DualLatentFluxPipeline": "pipelines",
+    "DualLatentImg2ImgPipeline": "pipelines",
+    "DualLatentInpaintPipeline": "pipelines",
+    "DualLatentSD3Pipeline": "pipelines",
+    "DualLatentXLImg2ImgPipeline": "pipelines",
+    "DualLatentXLInpaintPipeline": "pipelines",
+    "DualLatentXLPipeline": "pipelines",
     "DualLatentOutput": "pipelines",
     "DualLatentPipeline": "pipelines",
     "SafetyReport": "pipelines",
@@ -30,9 +50,17 @@ _HOME = {
 __all__ = [
     "PICTO",
     "PRESETS",
+    "AutoDualLatentPipeline",
     "CheckpointError",
+    "DualLatentFluxPipeline",
+    "DualLatentImg2ImgPipeline",
+    "DualLatentInpaintPipeline",
     "DualLatentOutput",
     "DualLatentPipeline",
+    "DualLatentSD3Pipeline",
+    "DualLatentXLImg2ImgPipeline",
+    "DualLatentXLInpaintPipeline",
+    "DualLatentXLPipeline",
     "MethodSettings",
     "NonFiniteLatentsError",
     "Policy",

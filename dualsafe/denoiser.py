@@ -7,7 +7,8 @@ never patched, so other pipelines that share it see nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,31 +30,60 @@ class Schedule:
     Attributes:
         prediction_type: one of `method.PREDICTION_TYPES`.
         num_train_timesteps: T; progress is 1 - timestep / T.
-        alphas_cumprod: the training schedule, shape (T,).
+        alphas_cumprod: the training schedule, shape (T,); None for a rectified flow.
+        timestep_scale: factor from what the denoiser is given to the scheduler's timesteps.
     """
 
     prediction_type: str
     num_train_timesteps: int
-    alphas_cumprod: Tensor
+    alphas_cumprod: Tensor | None
+    timestep_scale: float = 1.0
 
     @classmethod
-    def of(cls, scheduler: Any) -> Schedule:
+    def of(cls, scheduler: Any, timestep_scale: float = 1.0) -> Schedule:
         """Reads a diffusers scheduler.
 
         Raises:
-            ValueError: its prediction type isn't one that the method covers.
+            ValueError: its prediction type or its noise levels aren't what the method covers.
         """
-        kind = getattr(scheduler.config, "prediction_type", "epsilon")
+        name, steps = type(scheduler).__name__, scheduler.config.num_train_timesteps
+        kind = scheduler.config.get("prediction_type", "epsilon")
+        if name.startswith("FlowMatch") or kind == "flow_prediction":
+            return cls("flow", steps, None, timestep_scale)
         if kind not in method.PREDICTION_TYPES:
             raise ValueError(f"prediction_type={kind!r} of the scheduler is not one of {method.PREDICTION_TYPES}")
-        return cls(kind, scheduler.config.num_train_timesteps, scheduler.alphas_cumprod.cpu())
+        if not hasattr(scheduler, "alphas_cumprod"):
+            raise ValueError(f"scheduler {name} has no alphas_cumprod: use one whose timesteps are those of training")
+        return cls(kind, steps, scheduler.alphas_cumprod.cpu(), timestep_scale)
+
+    def timestep(self, told: Tensor | float) -> float:
+        """The scheduler's timestep of a denoiser call, from a number or a batch of equal ones."""
+        return float(told.flatten()[0] if isinstance(told, Tensor) else told) * self.timestep_scale
 
     def progress(self, timestep: float) -> float:
         return 1 - timestep / self.num_train_timesteps
 
     def level(self, timestep: float, like: Tensor) -> method.NoiseLevel:
-        alpha, sigma = method.noise_level(self.alphas_cumprod, timestep)
+        if self.alphas_cumprod is None:
+            alpha, sigma = method.flow_level(timestep, self.num_train_timesteps)
+        else:
+            alpha, sigma = method.noise_level(self.alphas_cumprod, timestep)
         return alpha.to(like.device), sigma.to(like.device)
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How the stock loop forms its guided prediction.
+
+    Attributes:
+        scale: classifier-free guidance scale; at most 1 is none.
+        rescale: guidance rescale (arXiv 2305.08891).
+        apart: the negative's prediction comes from a second call, not from a second group of the batch (Flux).
+    """
+
+    scale: float
+    rescale: float = 0.0
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,20 +93,22 @@ class Plan:
     Attributes:
         levels: the weight of the safe branch per sample, in [0, 1]; 0 leaves the sample on the stock path.
         settings: phases and mask.
-        guidance_scale, guidance_rescale: as the pipeline applies them.
+        guidance: as the pipeline applies it.
         keep_original: whether the original branch must be right to the last step.
     """
 
     levels: list[float]
     settings: MethodSettings
-    guidance_scale: float
-    guidance_rescale: float = 0.0
+    guidance: Guidance
     keep_original: bool = False
 
     @property
     def dual(self) -> list[int]:
         """The samples that have a safe branch."""
         return [i for i, level in enumerate(self.levels) if level > 0]
+
+
+_UNBATCHED = ("img_ids", "txt_ids")
 
 
 @dataclass
@@ -98,36 +130,43 @@ class DualDenoiser:
 
     def __post_init__(self) -> None:
         self.rows = [0] * len(self.plan.levels)
+        self._names = list(inspect.signature(getattr(self.model, "_orig_mod", self.model).forward).parameters)
+        self._grid: tuple[int, int] | None = None
+        self._negative_call = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def __call__(self, sample: Tensor, timestep: Tensor | float, *args: Any, **kwargs: Any) -> tuple[Tensor]:
-        n, dual = len(self.plan.levels), self.plan.dual
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor]:
+        call = dict(zip(self._names, args)) | kwargs
+        sample, n, dual = call[self._names[0]], len(self.plan.levels), self.plan.dual
         if not dual:
             self._count(range(n), len(sample) // n)
-            return (self._forward(sample, timestep, args, kwargs),)
+            return (self._forward(call),)
 
-        t = float(timestep)
+        t = self.schedule.timestep(call["timestep"])
         progress = self.schedule.progress(t)
+        if self._grid is None and call.get("img_ids") is not None:
+            rows, columns = (call["img_ids"][:, 1:].max(0).values + 1).int().tolist()
+            self._grid = rows, columns
         index_u, index_s = rearrange(torch.arange(len(sample), device=sample.device), "(g b n) -> b g n", b=2, n=n)
         groups = len(index_u)
         if progress < self.plan.settings.tau:
-            (original,) = self._predict(sample, timestep, args, kwargs, index_u)
+            (original,) = self._predict(call, index_u)
             self._count(range(n), groups)
             return (_stack(original, original),)
         self.left_shared_phase = True
         if self._released(progress):
             self.mask = None  # from here on every place may change
-            (safe,) = self._predict(sample, timestep, args, kwargs, index_s)
+            (safe,) = self._predict(call, index_s)
             self._count(range(n), groups)
             return (_stack(safe, safe),)
 
-        original, safe = self._predict(sample, timestep, args, kwargs, index_u, index_s[:, dual])
+        original, safe = self._predict(call, index_u, index_s[:, dual])
         self._count([*range(n), *dual], groups)
-        z_u, z_s = sample[index_u[0, dual]], sample[index_s[0, dual]]
         mixed = original.clone()
-        mixed[:, dual] = self._mix(z_u, z_s, original[:, dual], safe, t, progress)
+        mixed[:, dual] = self._mix(sample[index_u[0, dual]], sample[index_s[0, dual]], original[:, dual], safe, t)
+        self._negative_call = self.plan.guidance.apart and not self._negative_call
         return (_stack(original, mixed),)
 
     def _released(self, progress: float) -> bool:
@@ -137,50 +176,73 @@ class DualDenoiser:
             return False
         return progress >= settings.release
 
-    def _predict(self, sample: Tensor, timestep: Any, args: tuple, kwargs: dict, *branches: Tensor) -> list[Tensor]:
+    def _predict(self, call: dict[str, Any], *branches: Tensor) -> list[Tensor]:
         """The model's output for rows (group, sample) of each branch: a list of (group, sample, C, h, w).
 
         One call a branch keeps the original's batch the stock pipeline's batch, so its result is the same to the bit.
         """
         if self.plan.settings.stacked and len(branches) > 1:
-            (together,) = self._predict(sample, timestep, args, kwargs, torch.cat(branches, 1))
+            (together,) = self._predict(call, torch.cat(branches, 1))
             return list(together.split([branch.shape[1] for branch in branches], 1))
+        total = len(call[self._names[0]])
         outputs = []
         for branch in branches:
-            part = _take((sample, args, kwargs), branch.flatten(), len(sample))
-            outputs.append(
-                rearrange(self._forward(part[0], timestep, *part[1:]), "(g n) ... -> g n ...", g=len(branch))
-            )
+            part = {name: v if name in _UNBATCHED else _take(v, branch.flatten(), total) for name, v in call.items()}
+            outputs.append(rearrange(self._forward(part), "(g n) ... -> g n ...", g=len(branch)))
         return outputs
 
-    def _forward(self, sample: Tensor, timestep: Any, args: tuple, kwargs: dict) -> Tensor:
-        return self.model(sample, timestep, *args, **{**kwargs, "return_dict": False})[0]
+    def _forward(self, call: dict[str, Any]) -> Tensor:
+        return self.model(**call | {"return_dict": False})[0]
 
-    def _mix(self, z_u: Tensor, z_s: Tensor, original: Tensor, safe: Tensor, t: float, progress: float) -> Tensor:
+    def _mix(self, z_u: Tensor, z_s: Tensor, original: Tensor, safe: Tensor, t: float) -> Tensor:
         """The safe branch's prediction: guide both branches, see where each would end, find the mask, blend."""
-        settings, kind = self.plan.settings, self.schedule.prediction_type
+        kind, channels = self.schedule.prediction_type, original.shape[2]
+        g_u, g_s = self._spatial(self._guided(original)), self._spatial(self._guided(safe))
+        if self._grid is None:  # an inpainting UNet is given the mask and the masked picture as further channels
+            z_u, z_s = z_u[:, :channels], z_s[:, :channels]
+        z_u, z_s = self._spatial(z_u), self._spatial(z_s)
         level = self.schedule.level(t, z_u)
-        g_u, g_s = self._guided(original), self._guided(safe)
         x0_u = method.clean_latents(z_u.float(), g_u.float(), level, kind)
         x0_s = method.clean_latents(z_s.float(), g_s.float(), level, kind)
         weight = torch.tensor([self.plan.levels[i] for i in self.plan.dual], device=z_u.device).view(-1, 1, 1, 1)
-        if settings.mask_floor is not None:
-            if self.mask is None or progress < settings.mask_freeze:
-                found = method.difference_mask(method.difference(x0_s, x0_u), settings.mask_floor)
-                self.mask = found.new_zeros(len(self.plan.levels), *found.shape[1:])
-                self.mask[self.plan.dual] = found
-            weight = weight * self.mask[self.plan.dual]
+        if self.plan.settings.mask_floor is not None:
+            weight = weight * self._find_mask(x0_s, x0_u, t, self.plan.settings.mask_floor)
         mixed = method.blend(g_s.float(), x0_s, x0_u, weight, level, kind).to(safe.dtype)
         # Where nothing may change and nothing has, rounding must not part the branches either.
-        return torch.where((weight == 0) & (z_s == z_u), g_u, mixed)
+        return self._packed(torch.where((weight == 0) & (z_s == z_u), g_u, mixed))
+
+    def _find_mask(self, x0_s: Tensor, x0_u: Tensor, t: float, floor: float) -> Tensor:
+        """The mask of the dual samples: the current step's until it is frozen.
+
+        A step's negative call keeps the mask of its positive call.
+        """
+        guidance, dual = self.plan.guidance, self.plan.dual
+        frozen = self.schedule.progress(t) >= self.plan.settings.mask_freeze
+        if self.mask is None or not (frozen or self._negative_call):
+            difference = method.difference(x0_s, x0_u) * (guidance.scale if guidance.apart else 1)
+            found = method.difference_mask(difference, floor)
+            self.mask = found.new_zeros(len(self.plan.levels), *found.shape[1:])
+            self.mask[dual] = found
+        return self.mask[dual]
+
+    def _spatial(self, x: Tensor) -> Tensor:
+        """Packed latents (N, patches, C * 4) as (N, C, h, w); others as they are."""
+        if self._grid is None:
+            return x
+        h, w = self._grid
+        return rearrange(x, "n (h w) (c p q) -> n c (h p) (w q)", h=h, w=w, p=2, q=2)
+
+    def _packed(self, x: Tensor) -> Tensor:
+        return x if self._grid is None else rearrange(x, "n c (h p) (w q) -> n (h w) (c p q)", p=2, q=2)
 
     def _guided(self, prediction: Tensor) -> Tensor:
         """The guided prediction (sample, C, h, w) of (group, sample, C, h, w), as the pipeline would form it."""
         if len(prediction) == 1:
             return prediction[0]
-        guided = method.guide(prediction[0], prediction[1], self.plan.guidance_scale)
-        if self.plan.guidance_rescale > 0:
-            guided = rescale_noise_cfg(guided, prediction[1], guidance_rescale=self.plan.guidance_rescale)
+        guidance = self.plan.guidance
+        guided = method.guide(prediction[0], prediction[1], guidance.scale)
+        if guidance.rescale > 0:
+            guided = rescale_noise_cfg(guided, prediction[1], guidance_rescale=guidance.rescale)
         return guided
 
     def _count(self, samples: Iterable[int], groups: int) -> None:
@@ -205,14 +267,16 @@ def _take(value: Any, rows: Tensor, total: int) -> Any:
 
 
 @contextmanager
-def denoising_with(pipe: DiffusionPipeline, component: str, stand_in: DualDenoiser) -> Iterator[DualDenoiser]:
-    """Puts `stand_in` in the place of the pipeline instance's `component` ("unet", "transformer") for a while.
+def standing_in(pipe: DiffusionPipeline, stand_ins: Mapping[str, Any]) -> Iterator[None]:
+    """Puts stand-ins in the place of the pipeline instance's components and methods for a while.
 
     Written into the instance's `__dict__`, past diffusers' setter, so that its config stays as it is.
     """
-    model = pipe.__dict__[component]
-    pipe.__dict__[component] = stand_in
+    before = {name: pipe.__dict__[name] for name in stand_ins if name in pipe.__dict__}
+    pipe.__dict__.update(stand_ins)
     try:
-        yield stand_in
+        yield
     finally:
-        pipe.__dict__[component] = model
+        for name in stand_ins:
+            del pipe.__dict__[name]
+        pipe.__dict__.update(before)

@@ -196,29 +196,29 @@ def test_folding_and_rewriting_never_fail(text):
 
 
 def test_the_callers_word_goes_before_the_policys():
-    given = decide(["a man with a knife", "a man"], [1.0, 1.0], ["a man with a spoon", None], False, PICTO)
+    given = decide({"prompt": ["a man with a knife", "a man"]}, [1.0, 1.0], ["a man with a spoon", None], False, PICTO)
     assert [d.kind for d in given] == ["dual", "benign"]
     assert given[0].safe_prompt == "a man with a spoon" and given[0].triggers == ("knife",)
     assert given[0].categories == ("violence",)
-    assert decide(["a man with a knife"], [0.0], None, False, PICTO)[0].kind == "off"
+    assert decide({"prompt": ["a man with a knife"]}, [0.0], None, False, PICTO)[0].kind == "off"
 
 
 def test_a_categorys_level_overrides_the_dial():
     policy = Policy.from_data(changed(level=0.4), "data")
-    assert decide(["a knife", "a cat"], [1.0, 1.0], None, False, policy)[0].level == 0.4
-    assert decide(["a knife"], [0.0], None, False, policy)[0].kind == "dual"
+    assert decide({"prompt": ["a knife", "a cat"]}, [1.0, 1.0], None, False, policy)[0].level == 0.4
+    assert decide({"prompt": ["a knife"]}, [0.0], None, False, policy)[0].kind == "dual"
 
 
 def test_a_blocked_category_is_refused():
     policy = Policy.from_data(changed(block=True), "data")
     with pytest.raises(PolicyViolation, match="blocks 'blades', which 'knife'"):
-        decide(["a knife"], [0.0], None, False, policy)
+        decide({"prompt": ["a knife"]}, [0.0], None, False, policy)
 
 
 def test_embeddings_without_a_safe_side_are_refused():
     with pytest.raises(ValueError, match="prompt_embeds"):
-        decide(None, [0.5], None, False, PICTO)
-    assert decide(None, [0.0], None, False, PICTO)[0].kind == "off"
+        decide({}, [0.5], None, False, PICTO)
+    assert decide({}, [0.0], None, False, PICTO)[0].kind == "off"
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_sexual_content_with_minors_is_refused_at_every_level_under_every_policy
     for level in (0.0, 1.0):
         for name in SHIPPED:
             with pytest.raises(PolicyViolation, match="minors"):
-                decide([prompt], [level], None, False, resolve(name))
+                decide({"prompt": [prompt]}, [level], None, False, resolve(name))
 
 
 @pytest.mark.parametrize("prompt", ["a child in a park", "a nude statue", "a 45 year old naked man", "a goat"])

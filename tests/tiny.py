@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers import pre_tokenizers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+)
 
 
 def tokenizer() -> CLIPTokenizer:
@@ -76,5 +94,90 @@ def stable_diffusion(prediction_type: str = "epsilon", seed: int = 0) -> StableD
     pipe = StableDiffusionPipeline(
         vae(), text_encoder(words), words, unet(), scheduler(prediction_type), None, None, requires_safety_checker=False
     )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _clip(words: CLIPTokenizer, projected: bool = False) -> CLIPTextModel | CLIPTextModelWithProjection:
+    config = text_encoder(words).config
+    config.projection_dim = 32
+    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
+
+
+def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    denoiser = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 1),
+        projection_class_embeddings_input_dim=80,
+        cross_attention_dim=64,
+        norm_num_groups=8,
+    ).eval()
+    first, second = _clip(words), _clip(words, projected=True)
+    return _quiet(
+        StableDiffusionXLPipeline(vae(), first, second, words, words, denoiser, scheduler("epsilon"), add_watermarker=False)
+    )
+
+
+def stable_diffusion_3(seed: int = 0) -> StableDiffusion3Pipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=1,
+        in_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        caption_projection_dim=32,
+        joint_attention_dim=32,
+        pooled_projection_dim=64,
+        out_channels=4,
+    ).eval()
+    autoencoder = vae()
+    autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
+    t5 = _t5(words)
+    parts = (_clip(words, projected=True), words, _clip(words, projected=True), words, t5, words)
+    return _quiet(StableDiffusion3Pipeline(transformer, FlowMatchEulerDiscreteScheduler(shift=3.0), autoencoder, *parts))
+
+
+def flux(seed: int = 0, distilled: bool = True) -> FluxPipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=distilled,
+    ).eval()
+    autoencoder = vae()
+    autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
+    steps = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return _quiet(FluxPipeline(steps, autoencoder, _clip(words), words, _t5(words), words, transformer))
+
+
+def _t5(words: CLIPTokenizer) -> T5EncoderModel:
+    shape = {"d_model": 32, "d_ff": 37, "d_kv": 8, "num_layers": 1, "num_heads": 4}
+    return T5EncoderModel(T5Config(vocab_size=len(words), **shape)).eval()
+
+
+def _quiet(pipe):
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import PolicyViolation
@@ -16,20 +16,26 @@ class Decision:
     Attributes:
         kind: "off" (level 0), "benign" (nothing to change) or "dual".
         level: safety level in [0, 1]: the dial's, or the largest that the found categories set.
-        safe_prompt: text of the safe branch, if it comes as text.
+        safe_texts: texts of the safe branch, if it comes as text: the name of the prompt's argument ("prompt", and
+            "prompt_2", "prompt_3" where they were given) -> text.
         triggers: unsafe terms as the prompt writes them.
         categories: the policy categories they belong to, in the order found.
     """
 
     kind: Literal["off", "benign", "dual"]
     level: float
-    safe_prompt: str | None = None
+    safe_texts: dict[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
+    @property
+    def safe_prompt(self) -> str | None:
+        """Text of the safe branch, if it comes as text."""
+        return self.safe_texts.get("prompt")
+
 
 def decide(
-    prompts: list[str] | None,
+    texts: dict[str, list[str]],
     levels: list[float],
     safe_prompts: list[str | None] | None,
     embeds_given: bool,
@@ -38,7 +44,7 @@ def decide(
     """One decision a prompt: what the caller gives goes first, then the policy's rewriting of the text.
 
     Args:
-        prompts: the texts, or None where the caller gave embeddings.
+        texts: argument name -> one text a prompt; empty where the caller gave embeddings.
         levels: one a prompt.
         safe_prompts: the caller's safe texts, one a prompt, if any; None among them leaves that prompt to the policy.
         embeds_given: whether the caller gave the safe branch's embeddings.
@@ -48,7 +54,7 @@ def decide(
         PolicyViolation: a prompt asks for what is never generated.
     """
     given = embeds_given or (safe_prompts is not None and None not in safe_prompts)
-    if prompts is None and not given and any(levels):
+    if not texts and not given and any(levels):
         raise ValueError(
             "prompt_embeds carry no text that a policy could read: give safe_prompt or safe_prompt_embeds, "
             "or safety_level=0"
@@ -56,16 +62,20 @@ def decide(
     decisions = []
     for i, level in enumerate(levels):
         safe_prompt = safe_prompts[i] if safe_prompts is not None else None
-        found = _read(prompts[i], policy) if prompts is not None else Rewrite("", ())
-        categories = tuple(dict.fromkeys(trigger.category for trigger in found.triggers))
+        found = {name: _read(each[i], policy) for name, each in texts.items()}
+        triggers = [trigger for rewritten in found.values() for trigger in rewritten.triggers]
+        categories = tuple(dict.fromkeys(trigger.category for trigger in triggers))
         level = _level(level, categories, policy)
-        asked = embeds_given or safe_prompt is not None or bool(found.triggers)
+        safe_texts = {name: rewritten.text for name, rewritten in found.items()}
+        if safe_prompt is not None:
+            safe_texts = {"prompt": safe_prompt}
+        asked = embeds_given or safe_prompt is not None or bool(triggers)
         decisions.append(
             Decision(
                 kind="off" if level == 0 else "dual" if asked else "benign",
                 level=level,
-                safe_prompt=None if embeds_given or not asked else found.text if safe_prompt is None else safe_prompt,
-                triggers=tuple(trigger.text for trigger in found.triggers),
+                safe_texts=safe_texts if asked and not embeds_given else {},
+                triggers=tuple(dict.fromkeys(trigger.text for trigger in triggers)),
                 categories=categories,
             )
         )

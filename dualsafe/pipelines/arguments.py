@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -11,6 +13,37 @@ from torch import Tensor
 from ..config import resolve_level
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+PROMPTS = ("prompt", "prompt_2", "prompt_3")
+"""Arguments that carry a prompt, one for each text encoder of the family."""
+TEXT_ARGUMENTS = (*PROMPTS, *(f"negative_{name}" for name in PROMPTS))
+
+
+def stock_arguments(call: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments of a stock call by name, defaults filled in.
+
+    Raises:
+        TypeError: an argument that the stock call doesn't have; some would silently drop it.
+    """
+    signature = inspect.signature(call)
+    names = [n for n, p in signature.parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    for name in kwargs:
+        if name not in names:
+            near = get_close_matches(name, [*names, "safety_level", "safe_prompt", "return_pair", "policy"], 1)
+            raise TypeError(f"unexpected argument {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return {name: bound.arguments[name] for name in names}
+
+
+def check_refused(given: dict[str, Any], refused: dict[str, str], call: Callable) -> None:
+    """
+    Raises:
+        ValueError: an argument that the method can't honour is set.
+    """
+    parameters = inspect.signature(call).parameters
+    for name, reason in refused.items():
+        if name in given and given[name] != parameters[name].default:
+            raise ValueError(f"{name}={given[name]!r}: {reason}")
 
 
 def prompt_count(prompt: Any, prompt_embeds: Tensor | None) -> int:
@@ -64,19 +97,27 @@ def safe_prompts_per_prompt(safe_prompt: Any, count: int) -> list[str | None] | 
     return list(safe_prompt)
 
 
-def check_safe_embeds(safe_prompt_embeds: Tensor | None, safe_prompt: Any, count: int) -> None:
-    """
+def safe_embeds(embeds: Any, pooled: Any, safe_prompt: Any, count: int) -> dict[str, Tensor]:
+    """The caller's embeddings of the safe branch by the stock call's argument name; empty where none are given.
+
     Raises:
-        ValueError: together with `safe_prompt`, not a tensor (prompts, tokens, width), or not finite.
+        ValueError: together with `safe_prompt`, pooled ones alone, not a tensor of the right form, or not finite.
     """
-    if safe_prompt_embeds is None:
-        return
+    if embeds is None:
+        if pooled is not None:
+            raise ValueError("safe_pooled_prompt_embeds needs safe_prompt_embeds beside it")
+        return {}
     if safe_prompt is not None:
         raise ValueError("safe_prompt and safe_prompt_embeds are both given: give one of the two")
-    if not isinstance(safe_prompt_embeds, Tensor) or safe_prompt_embeds.ndim != 3:
-        raise ValueError("safe_prompt_embeds must be a tensor of shape (prompts, tokens, width)")
-    _same_length("safe_prompt_embeds", safe_prompt_embeds, count)
-    check_finite("safe_prompt_embeds", safe_prompt_embeds)
+    found = {"prompt_embeds": (embeds, 3, "(prompts, tokens, width)")}
+    if pooled is not None:
+        found["pooled_prompt_embeds"] = (pooled, 2, "(prompts, width)")
+    for name, (value, dimensions, form) in found.items():
+        if not isinstance(value, Tensor) or value.ndim != dimensions:
+            raise ValueError(f"safe_{name} must be a tensor of shape {form}")
+        _same_length(f"safe_{name}", value, count)
+        check_finite(f"safe_{name}", value)
+    return {name: value for name, (value, _, _) in found.items()}
 
 
 def check_finite(name: str, value: Tensor | None) -> None:
@@ -86,6 +127,24 @@ def check_finite(name: str, value: Tensor | None) -> None:
     """
     if value is not None and not torch.isfinite(value).all():
         raise ValueError(f"{name} has NaN or infinite values")
+
+
+def prompts_by_encoder(given: dict[str, Any], count: int) -> dict[str, list[str]]:
+    """The texts of a call, one a prompt: argument name -> texts, for those given.
+
+    Raises:
+        ValueError: a second or third prompt of another length than the first, or not text.
+    """
+    texts = {}
+    for name in PROMPTS:
+        value = given.get(name)
+        if value is not None:
+            texts[name] = [value] if isinstance(value, str) else list(value)
+            _same_length(name, texts[name], count)
+            for i, text in enumerate(texts[name]):
+                if not isinstance(text, str):
+                    raise ValueError(f"{name}[{i}]={text!r} must be a string")
+    return texts
 
 
 def check_latents(latents: Tensor | None, shape: tuple[int, ...]) -> None:

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
+from .decode import decode
 from .noise import Generators, seeds
 from .output import DualLatentOutput, Images, SafetyReport
 from .request import Request
 
+if TYPE_CHECKING:
+    from .dual import DualLatentMixin
+
 
 def finish(
-    pipe: DiffusionPipeline,
+    pipe: DualLatentMixin,
     final: Tensor,
     denoiser: DualDenoiser,
     request: Request,
-    output_type: str,
+    given: dict[str, Any],
     generator: Generators,
 ) -> DualLatentOutput:
     """The output of a call from the loop's final latents, (2N, C, h, w), or (N, C, h, w) where nothing is dual.
+
+    Args:
+        given: all arguments of the stock call.
+        generator: as the caller gave it.
 
     Raises:
         NonFiniteLatentsError, ValueError: as `check_safe`.
     """
     check_safe(final, denoiser)
-    images = assemble(Decoder(pipe, output_type, generator), final, denoiser)
+    images = assemble(Decoder(pipe, given), final, denoiser)
     pipe.maybe_free_model_hooks()
     return DualLatentOutput(**images, safety=report(request, denoiser, seeds(generator, len(request.samples))))
 
@@ -59,20 +66,23 @@ def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
 class Decoder:
     """Latents to pictures, with the stock pipeline's own operations."""
 
-    def __init__(self, pipe: DiffusionPipeline, output_type: str, generator: Generators):
-        self._pipe, self._type, self._generator = pipe, output_type, generator
+    def __init__(self, pipe: DualLatentMixin, given: dict[str, Any]):
+        self._pipe, self._given, self._type = pipe, given, given["output_type"]
 
     def pixels(self, latents: Tensor) -> Tensor:
         """(N, C, h, w) latents to (N, 3, H, W) in [-1, 1]; latents stay as they are if they are asked for."""
         if self._type == "latent":
-            return latents
-        vae = self._pipe.vae
-        return vae.decode(latents / vae.config.scaling_factor, return_dict=False, generator=self._generator)[0]
+            return self._pipe._packed(latents)
+        pixels = decode(self._pipe.vae, latents, self._pipe.upcasts_vae)
+        watermark = getattr(self._pipe, "watermark", None)
+        return watermark.apply_watermark(pixels) if watermark is not None else pixels
 
     def checked(self, pixels: Tensor) -> tuple[Images, list[bool] | None]:
-        """Pictures in the asked type, through the checkpoint's own safety checker."""
+        """Pictures in the asked type, through the checkpoint's own safety checker if it has one."""
         if self._type == "latent":
             return pixels, None
+        if not hasattr(self._pipe, "run_safety_checker"):
+            return self.finished(pixels), None
         pixels, flagged = self._pipe.run_safety_checker(pixels, self._pipe._execution_device, self._pipe.dtype)
         return self.finished(pixels, flagged), flagged
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..conditions import Decision, decide
 from ..config import MethodSettings
-from ..denoiser import Plan
+from ..denoiser import Guidance, Plan
 from ..policy import Policy
 from . import arguments
 
@@ -21,7 +21,7 @@ class Request:
     Attributes:
         decisions: one a prompt.
         images_per_prompt: pictures of each prompt, next to each other in the batch.
-        safe_prompt_embeds: the caller's embeddings of the safe branch, (prompts, tokens, width), if given.
+        safe_embeds: the caller's embeddings of the safe branch, (prompts, ...), by the stock call's argument name.
         policy: what decided.
         settings: phases and mask.
         return_pair: whether the originals are returned.
@@ -29,7 +29,7 @@ class Request:
 
     decisions: list[Decision]
     images_per_prompt: int
-    safe_prompt_embeds: Tensor | None
+    safe_embeds: dict[str, Tensor]
     policy: Policy
     settings: MethodSettings
     return_pair: bool
@@ -44,45 +44,67 @@ class Request:
         """The prompts that have a safe branch."""
         return [i for i, decision in enumerate(self.decisions) if decision.kind == "dual"]
 
-    def plan(self, guidance_scale: float, guidance_rescale: float) -> Plan:
+    @property
+    def safe_texts(self) -> dict[str, list[str]]:
+        """Texts of the safe branch, one for each prompt of `dual`: argument name -> texts."""
+        decisions = [self.decisions[i] for i in self.dual]
+        names = dict.fromkeys(name for decision in decisions for name in decision.safe_texts)
+        return {name: [d.safe_texts.get(name, d.safe_texts["prompt"]) for d in decisions] for name in names}
+
+    def matching_embeds(self, like: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`safe_embeds`, once they fit the prompt's own embeddings.
+
+        Raises:
+            ValueError: another shape, or one of the two kinds missing or unknown to the family.
+        """
+        for name in self.safe_embeds.keys() | ({"pooled_prompt_embeds"} & like.keys() if self.safe_embeds else set()):
+            if name not in like:
+                raise ValueError(f"safe_{name} is given, but this pipeline has no {name}")
+            if name not in self.safe_embeds:
+                raise ValueError(f"safe_{name} is needed beside safe_prompt_embeds by this pipeline")
+            found, needed = tuple(self.safe_embeds[name].shape[1:]), tuple(like[name].shape[1:])
+            if found != needed:
+                raise ValueError(f"safe_{name} has {found} tokens and width, the prompt {needed}")
+        return self.safe_embeds
+
+    def plan(self, guidance: Guidance) -> Plan:
         """The denoiser's view of the call."""
         return Plan(
             levels=[sample.level if sample.kind == "dual" else 0.0 for sample in self.samples],
             settings=self.settings,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
+            guidance=guidance,
             keep_original=self.return_pair,
         )
 
 
 def checked(
-    prompt: Any,
-    prompt_embeds: Tensor | None,
-    num_images_per_prompt: Any,
-    num_inference_steps: Any,
-    output_type: Any,
+    given: dict[str, Any],
     safety_level: Any,
     safe_prompt: Any,
     safe_prompt_embeds: Any,
+    safe_pooled_prompt_embeds: Any,
     policy: Policy,
     return_pair: bool,
     settings: MethodSettings | None,
 ) -> Request:
     """Checks what a caller passes and decides each prompt by the policy.
 
+    Args:
+        given: all arguments of the stock call.
+
     Raises:
         ValueError: an argument that can't be; the message names it, its value and what is accepted.
         PolicyViolation: a prompt asks for what is never generated.
     """
     settings = settings or MethodSettings()
-    count = arguments.prompt_count(prompt, prompt_embeds)
+    count = arguments.prompt_count(given["prompt"], given["prompt_embeds"])
     levels = arguments.levels_per_prompt(safety_level, count)
     safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
-    arguments.check_safe_embeds(safe_prompt_embeds, safe_prompt, count)
-    arguments.check_finite("prompt_embeds", prompt_embeds)
-    arguments.check_positive("num_images_per_prompt", num_images_per_prompt)
-    arguments.check_positive("num_inference_steps", num_inference_steps)
-    arguments.check_output_type(output_type, composite=settings.composite)
-    texts = [prompt] if isinstance(prompt, str) else prompt
-    decisions = decide(texts, levels, safe_prompts, safe_prompt_embeds is not None, policy)
-    return Request(decisions, num_images_per_prompt, safe_prompt_embeds, policy, settings, return_pair)
+    safe_embeds = arguments.safe_embeds(safe_prompt_embeds, safe_pooled_prompt_embeds, safe_prompt, count)
+    arguments.check_finite("prompt_embeds", given["prompt_embeds"])
+    arguments.check_positive("num_images_per_prompt", given["num_images_per_prompt"])
+    arguments.check_positive("num_inference_steps", given["num_inference_steps"])
+    arguments.check_output_type(given["output_type"], composite=settings.composite)
+    texts = arguments.prompts_by_encoder(given, count)
+    decisions = decide(texts, levels, safe_prompts, bool(safe_embeds), policy)
+    return Request(decisions, given["num_images_per_prompt"], safe_embeds, policy, settings, return_pair)

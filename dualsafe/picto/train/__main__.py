@@ -17,7 +17,7 @@ from typing import Annotated
 import torch
 import typer
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from ...judges.picto import PictoJudge
 from ..captions import TRAINING, caption
@@ -81,8 +81,12 @@ def train_vae(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
 def train_clip(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
     rng = random.Random(run.seed)
     texts = [caption(scene, rng, TRAINING) for scene in data.scenes]
-    tokenizer = clip_stage.build_tokenizer(texts, out / "tokenizer")
-    clip = clip_stage.fit(run, data, tokenizer)
+    start = CLIPModel.from_pretrained(out / "clip", dtype=torch.float32) if (out / "clip").exists() else None
+    if start:
+        tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
+    else:
+        tokenizer = clip_stage.build_tokenizer(texts, out / "tokenizer")
+    clip = clip_stage.fit(run, data, tokenizer, start)
     values = clip_stage.measure(clip, held, tokenizer, run.device)
     _half(clip).save_pretrained(out / "clip")
     half = [0.5, 0.5, 0.5]

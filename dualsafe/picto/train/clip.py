@@ -16,6 +16,7 @@ from .data import Dataset, to_model
 from .loop import Run, train
 
 BATCH = 128
+ALIKE = 16
 CONTEXT = 32
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
@@ -68,13 +69,21 @@ def tokens(tokenizer: CLIPTokenizer, texts: list[str], device: torch.device) -> 
     return padded.input_ids.to(device)
 
 
-def fit(run: Run, data: Dataset, tokenizer: CLIPTokenizer) -> CLIPModel:
-    clip = build(tokenizer).to(run.device)
+def fit(run: Run, data: Dataset, tokenizer: CLIPTokenizer, start: CLIPModel | None = None) -> CLIPModel:
+    """Trains from `start`, or from nothing, where there is no checkpoint.
+
+    A batch is made of groups of ALIKE scenes of one setting and subject: among random scenes those two alone tell a
+    picture from nearly all others, and the item, which matters most here, is hardly learned.
+    """
+    clip = (start or build(tokenizer)).to(run.device)
     rng = random.Random(run.seed)
-    generator = torch.Generator().manual_seed(run.seed)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i, scene in enumerate(data.scenes):
+        groups.setdefault((scene.setting, scene.subject), []).append(i)
 
     def step_loss(step: int) -> torch.Tensor:
-        rows = torch.randint(len(data.images), (BATCH,), generator=generator)
+        chosen = rng.sample(list(groups.values()), BATCH // ALIKE)
+        rows = torch.tensor([i for group in chosen for i in rng.choices(group, k=ALIKE)])
         ids = tokens(tokenizer, [caption(data.scenes[i], rng, TRAINING) for i in rows.tolist()], run.device)
         out = clip(input_ids=ids, pixel_values=to_model(data.images[rows], run.device))
         target = torch.arange(BATCH, device=run.device)
