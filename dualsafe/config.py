@@ -34,6 +34,9 @@ class MethodSettings:
     """Progress, in [0, 1], from which a call that doesn't return the original stops computing it; the safe condition
     leads alone from there. Lower saves rows. None never releases."""
 
+    preview: float = 0.3
+    """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
+
     composite: bool = False
     """Whether pixels outside the mask are taken from the original, to the bit. Costs one more decode."""
 
@@ -42,7 +45,7 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "mask_freeze", "release"):
+        for name in ("tau", "mask_freeze", "release", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")

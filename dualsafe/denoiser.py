@@ -8,7 +8,7 @@ never patched, so other pipelines that share it see nothing.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,6 +108,22 @@ class Plan:
         return [i for i, level in enumerate(self.levels) if level > 0]
 
 
+@dataclass
+class Preview:
+    """A look at what samples are about to become, once, half-way.
+
+    Attributes:
+        at: progress in [0, 1] of the look.
+        samples: which ones.
+        look: is given their predicted clean latents, (samples, C, h, w).
+    """
+
+    at: float
+    samples: list[int]
+    look: Callable[[Tensor], None]
+    done: bool = False
+
+
 _UNBATCHED = ("img_ids", "txt_ids")
 
 
@@ -124,6 +140,7 @@ class DualDenoiser:
     model: Any
     plan: Plan
     schedule: Schedule
+    preview: Preview | None = None
     rows: list[int] = field(init=False)
     mask: Tensor | None = field(init=False, default=None)
     left_shared_phase: bool = field(init=False, default=False)
@@ -140,20 +157,23 @@ class DualDenoiser:
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor]:
         call = dict(zip(self._names, args)) | kwargs
         sample, n, dual = call[self._names[0]], len(self.plan.levels), self.plan.dual
-        if not dual:
-            self._count(range(n), len(sample) // n)
-            return (self._forward(call),)
-
         t = self.schedule.timestep(call["timestep"])
         progress = self.schedule.progress(t)
         if self._grid is None and call.get("img_ids") is not None:
             rows, columns = (call["img_ids"][:, 1:].max(0).values + 1).int().tolist()
             self._grid = rows, columns
+        if not dual:
+            self._count(range(n), len(sample) // n)
+            output = self._forward(call)
+            self._show(sample[:n], rearrange(output, "(g n) ... -> g n ...", n=n), t)
+            return (output,)
+
         index_u, index_s = rearrange(torch.arange(len(sample), device=sample.device), "(g b n) -> b g n", b=2, n=n)
         groups = len(index_u)
         if progress < self.plan.settings.tau:
             (original,) = self._predict(call, index_u)
             self._count(range(n), groups)
+            self._show(sample[index_u[0]], original, t)
             return (_stack(original, original),)
         self.left_shared_phase = True
         if self._released(progress):
@@ -164,10 +184,29 @@ class DualDenoiser:
 
         original, safe = self._predict(call, index_u, index_s[:, dual])
         self._count([*range(n), *dual], groups)
+        self._show(sample[index_u[0]], original, t)
         mixed = original.clone()
         mixed[:, dual] = self._mix(sample[index_u[0, dual]], sample[index_s[0, dual]], original[:, dual], safe, t)
         self._negative_call = self.plan.guidance.apart and not self._negative_call
         return (_stack(original, mixed),)
+
+    def _show(self, z: Tensor, prediction: Tensor, t: float) -> None:
+        """Hands the preview its clean latents when they are due; z (sample, ...), prediction (group, sample, ...)."""
+        preview = self.preview
+        if preview is None or preview.done or not preview.samples or self.schedule.progress(t) < preview.at:
+            return
+        preview.done = True
+        x0 = self._clean(z[preview.samples], self._guided(prediction[:, preview.samples]), t)
+        preview.look(x0)
+
+    def _clean(self, z: Tensor, g: Tensor, t: float) -> Tensor:
+        """Predicted clean latents (sample, C, h, w), float32."""
+        z, g = self._latents(z, g), self._spatial(g).float()
+        return method.clean_latents(z.float(), g, self.schedule.level(t, z), self.schedule.prediction_type)
+
+    def _latents(self, z: Tensor, g: Tensor) -> Tensor:
+        """(sample, C, h, w) of what the denoiser was given: an inpainting UNet gets the mask and picture after them."""
+        return self._spatial(z) if self._grid else z[:, : g.shape[1]]
 
     def _released(self, progress: float) -> bool:
         """Whether the original branch is no longer needed; a benign sample in the batch needs it to the end."""
@@ -196,17 +235,14 @@ class DualDenoiser:
 
     def _mix(self, z_u: Tensor, z_s: Tensor, original: Tensor, safe: Tensor, t: float) -> Tensor:
         """The safe branch's prediction: guide both branches, see where each would end, find the mask, blend."""
-        kind, channels = self.schedule.prediction_type, original.shape[2]
-        g_u, g_s = self._spatial(self._guided(original)), self._spatial(self._guided(safe))
-        if self._grid is None:  # an inpainting UNet is given the mask and the masked picture as further channels
-            z_u, z_s = z_u[:, :channels], z_s[:, :channels]
-        z_u, z_s = self._spatial(z_u), self._spatial(z_s)
-        level = self.schedule.level(t, z_u)
-        x0_u = method.clean_latents(z_u.float(), g_u.float(), level, kind)
-        x0_s = method.clean_latents(z_s.float(), g_s.float(), level, kind)
+        g_u, g_s = self._guided(original), self._guided(safe)
+        x0_u, x0_s = self._clean(z_u, g_u, t), self._clean(z_s, g_s, t)
+        z_u, z_s = self._latents(z_u, g_u), self._latents(z_s, g_s)
+        g_u, g_s = self._spatial(g_u), self._spatial(g_s)
         weight = torch.tensor([self.plan.levels[i] for i in self.plan.dual], device=z_u.device).view(-1, 1, 1, 1)
         if self.plan.settings.mask_floor is not None:
             weight = weight * self._find_mask(x0_s, x0_u, t, self.plan.settings.mask_floor)
+        level, kind = self.schedule.level(t, z_u), self.schedule.prediction_type
         mixed = method.blend(g_s.float(), x0_s, x0_u, weight, level, kind).to(safe.dtype)
         # Where nothing may change and nothing has, rounding must not part the branches either.
         return self._packed(torch.where((weight == 0) & (z_s == z_u), g_u, mixed))

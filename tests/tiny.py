@@ -6,6 +6,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -49,10 +50,10 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     ).eval()
 
 
-def unet() -> UNet2DConditionModel:
+def unet(in_channels: int = 4) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=8,
-        in_channels=4,
+        in_channels=in_channels,
         out_channels=4,
         block_out_channels=(32, 64),
         layers_per_block=1,
@@ -87,15 +88,12 @@ def scheduler(prediction_type: str) -> DDIMScheduler:
     )
 
 
-def stable_diffusion(prediction_type: str = "epsilon", seed: int = 0) -> StableDiffusionPipeline:
-    """A Stable Diffusion 1.x ("epsilon") or 2.x ("v_prediction") pipeline with random weights."""
+def stable_diffusion(prediction_type: str = "epsilon", seed: int = 0, in_channels: int = 4) -> StableDiffusionPipeline:
+    """A Stable Diffusion 1.x ("epsilon") or 2.x ("v_prediction") pipeline; nine channels for inpainting."""
     torch.manual_seed(seed)
     words = tokenizer()
-    pipe = StableDiffusionPipeline(
-        vae(), text_encoder(words), words, unet(), scheduler(prediction_type), None, None, requires_safety_checker=False
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    parts = (vae(), text_encoder(words), words, unet(in_channels), scheduler(prediction_type), None, None)
+    return quiet(StableDiffusionPipeline(*parts, requires_safety_checker=False))
 
 
 def _clip(words: CLIPTokenizer, projected: bool = False) -> CLIPTextModel | CLIPTextModelWithProjection:
@@ -125,8 +123,10 @@ def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
         norm_num_groups=8,
     ).eval()
     first, second = _clip(words), _clip(words, projected=True)
-    return _quiet(
-        StableDiffusionXLPipeline(vae(), first, second, words, words, denoiser, scheduler("epsilon"), add_watermarker=False)
+    return quiet(
+        StableDiffusionXLPipeline(
+            vae(), first, second, words, words, denoiser, scheduler("epsilon"), add_watermarker=False
+        )
     )
 
 
@@ -149,7 +149,7 @@ def stable_diffusion_3(seed: int = 0) -> StableDiffusion3Pipeline:
     autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
     t5 = _t5(words)
     parts = (_clip(words, projected=True), words, _clip(words, projected=True), words, t5, words)
-    return _quiet(StableDiffusion3Pipeline(transformer, FlowMatchEulerDiscreteScheduler(shift=3.0), autoencoder, *parts))
+    return quiet(StableDiffusion3Pipeline(transformer, FlowMatchEulerDiscreteScheduler(shift=3.0), autoencoder, *parts))
 
 
 def flux(seed: int = 0, distilled: bool = True) -> FluxPipeline:
@@ -170,7 +170,7 @@ def flux(seed: int = 0, distilled: bool = True) -> FluxPipeline:
     autoencoder = vae()
     autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
     steps = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
-    return _quiet(FluxPipeline(steps, autoencoder, _clip(words), words, _t5(words), words, transformer))
+    return quiet(FluxPipeline(steps, autoencoder, _clip(words), words, _t5(words), words, transformer))
 
 
 def _t5(words: CLIPTokenizer) -> T5EncoderModel:
@@ -178,6 +178,6 @@ def _t5(words: CLIPTokenizer) -> T5EncoderModel:
     return T5EncoderModel(T5Config(vocab_size=len(words), **shape)).eval()
 
 
-def _quiet(pipe):
+def quiet(pipe: DiffusionPipeline) -> DiffusionPipeline:
     pipe.set_progress_bar_config(disable=True)
     return pipe

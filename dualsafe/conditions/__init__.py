@@ -1,5 +1,6 @@
 """Conditions: from a prompt and a policy to what the safe branch is told."""
 
-from .decide import Decision, decide
+from .aim import aimed
+from .decide import Decision, Gate, decide
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "Gate", "aimed", "decide"]

@@ -8,6 +8,8 @@ from typing import Literal
 from ..errors import PolicyViolation
 from ..policy import Policy, Rewrite, refuse_sexualised_minors, rewrite
 
+Gate = Literal["level", "given", "prompt", "preview", "verify"]
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -15,6 +17,7 @@ class Decision:
 
     Attributes:
         kind: "off" (level 0), "benign" (nothing to change) or "dual".
+        gate: what decided; see `SafetyReport`.
         level: safety level in [0, 1]: the dial's, or the largest that the found categories set.
         safe_texts: texts of the safe branch, if it comes as text: the name of the prompt's argument ("prompt", and
             "prompt_2", "prompt_3" where they were given) -> text.
@@ -24,6 +27,7 @@ class Decision:
 
     kind: Literal["off", "benign", "dual"]
     level: float
+    gate: Gate = "prompt"
     safe_texts: dict[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -74,6 +78,7 @@ def decide(
             Decision(
                 kind="off" if level == 0 else "dual" if asked else "benign",
                 level=level,
+                gate="level" if level == 0 else "given" if embeds_given or safe_prompt is not None else "prompt",
                 safe_texts=safe_texts if asked and not embeds_given else {},
                 triggers=tuple(dict.fromkeys(trigger.text for trigger in triggers)),
                 categories=categories,

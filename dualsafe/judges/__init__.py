@@ -1,1 +1,5 @@
-"""Judges: from pictures to verdicts. One adapter a file; no judge knows a pipeline."""
+"""Judges: what reads a picture and says whether it is unsafe; one adapter a file."""
+
+from .judge import Judge, Verdict, as_judge, ask
+
+__all__ = ["Judge", "Verdict", "as_judge", "ask"]

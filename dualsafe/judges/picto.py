@@ -13,6 +13,8 @@ from einops import rearrange
 from PIL import Image
 from torch import nn
 
+from .judge import Verdict
+
 
 @dataclass(frozen=True)
 class Attributes:
@@ -85,6 +87,11 @@ class PictoJudge(ModelMixin, ConfigMixin):
             x = rearrange(x, "n h w c -> n c h w").to(self.device, self.dtype) / 127.5 - 1
             found += self._read(self(x))
         return found
+
+    def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
+        """What `dualsafe.judges.Judge` asks for: an unsafe item is named as the concept seen."""
+        found = self.judge(images)
+        return [Verdict(a.is_unsafe, a.unsafe, (a.labels["item"],) if a.is_unsafe else ()) for a in found]
 
     def _read(self, logits: dict[str, torch.Tensor]) -> list[Attributes]:
         heads, unsafe = self.config["heads"], self.config["unsafe_items"]

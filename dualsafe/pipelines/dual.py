@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,14 +14,16 @@ from typing_extensions import Self
 
 from ..bundled import PICTO
 from ..config import MethodSettings
-from ..denoiser import DualDenoiser, Guidance, Schedule, standing_in
+from ..denoiser import Guidance
+from ..judges import Judge
 from ..policy import Policy, resolve
-from . import arguments, noise
+from . import arguments
+from .call import Call
 from .checkpoint import load
+from .closed_loop import draw_all
 from .output import DualLatentOutput
 from .pictures import finish
 from .request import Request, checked
-from .start import OneNoise
 
 
 class DualLatentMixin:
@@ -47,6 +50,7 @@ class DualLatentMixin:
     refused: ClassVar[dict[str, str]] = {}
 
     if TYPE_CHECKING:  # what the stock class brings
+        _interrupt: bool
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -81,6 +85,9 @@ class DualLatentMixin:
         policy: str | os.PathLike | Policy | None = None,
         return_pair: bool = False,
         settings: MethodSettings | None = None,
+        preview: Judge | Callable | None = None,
+        verify: Judge | Callable | None = None,
+        max_tries: int = 3,
         **kwargs: Any,
     ) -> DualLatentOutput | tuple:
         """Generates safe pictures; all other arguments, positional ones too, are those of the stock pipeline.
@@ -95,6 +102,11 @@ class DualLatentMixin:
                 and "i2p" for any other. A category's own level overrides the dial.
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases and mask of the method.
+            preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
+                prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
+                over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
+            verify: a judge of the finished pictures. What it flags is drawn again, more strictly, and at last withheld.
+            max_tries: how often, for `verify`.
             *args, **kwargs: the stock call's. With a scheduler that draws noise in its steps, several pictures need a
                 list of generators. `output_type` is "pil", "np", "pt" or "latent".
 
@@ -111,27 +123,12 @@ class DualLatentMixin:
         arguments.check_refused(given, self.refused, stock_call)
         request = checked(
             given, safety_level, safe_prompt, safe_prompt_embeds, safe_pooled_prompt_embeds,
-            self._policy(policy), return_pair, settings,
+            self._policy(policy), return_pair, settings, preview, verify, max_tries,
         )  # fmt: skip
         self._check(given, request)
-        plan = request.plan(self._guidance(given))
-        n = len(plan.levels)
-
-        embeds = self._encode(given, self._execution_device)
-        generator = given.get("generator")
-        stand_ins: dict[str, Any] = {}
-        if plan.dual:
-            embeds = self._both(embeds, given, request)
-            given["generator"] = noise.paired(generator, n, noise.is_stochastic(self.scheduler, given.get("eta", 0.0)))
-            stand_ins = OneNoise(n).around(self)
-        denoiser = DualDenoiser(
-            getattr(self, self.denoiser_name), plan, Schedule.of(self.scheduler, self.timestep_scale)
-        )
-        with standing_in(self, {self.denoiser_name: denoiser, **stand_ins}):
-            told = given | {name: None for name in arguments.TEXT_ARGUMENTS if name in given} | embeds
-            told |= {"num_images_per_prompt": 1, "output_type": "latent", "return_dict": False}
-            final = stock_call(**told)[0]
-        output = finish(self, self._spatial(final, given), denoiser, request, given, generator)
+        call = Call(self, stock_call, given, request)
+        draw_all(call)
+        output = finish(call, given.get("generator"))
         return output if given["return_dict"] else output.to_tuple()
 
     def _policy(self, policy: str | os.PathLike | Policy | None) -> Policy:
@@ -196,24 +193,6 @@ class DualLatentMixin:
         unguided = {"guidance_scale": 1.0} if "guidance_scale" in given else {}
         found = self._encode(given | nothing | unguided | texts, self._execution_device)
         return {name: value for name, value in found.items() if not name.startswith("negative")}
-
-    def _both(self, embeds: dict[str, Tensor], given: dict[str, Any], request: Request) -> dict[str, Tensor]:
-        """Embeddings of both branches, stacked; a benign sample's safe row is its own and stays unused."""
-        each = request.images_per_prompt
-        safe = request.matching_embeds(embeds)
-        if not safe:
-            safe = self._encode_safe(given, request.safe_texts)
-        else:
-            safe = {name: value[request.dual].repeat_interleave(each, 0) for name, value in safe.items()}
-        rows = [i * each + k for i in request.dual for k in range(each)]
-        stacked = {}
-        for name, original in embeds.items():
-            second = original
-            if name in safe:
-                second = original.clone()
-                second[rows] = safe[name].to(original)
-            stacked[name] = torch.cat([original, second])
-        return stacked
 
     def _spatial(self, latents: Tensor, given: dict[str, Any]) -> Tensor:
         """The loop's latents as (N, C, h, w)."""

@@ -18,6 +18,16 @@ def is_stochastic(scheduler: Any, eta: float) -> bool:
     return eta > 0 or sde or any(word in name for word in _STOCHASTIC)
 
 
+def check_pairable(scheduler: Any) -> None:
+    """
+    Raises:
+        ValueError: the scheduler draws noise from elsewhere than the generators, so that no two trajectories share it.
+    """
+    name = type(scheduler).__name__
+    if name == "DPMSolverSDEScheduler" or scheduler.config.get("stochastic_sampling"):
+        raise ValueError(f"scheduler {name} draws noise that no generator controls, so that branches can't share it")
+
+
 def paired(generator: Generators, samples: int, stochastic: bool) -> Generators:
     """Generators for the batch [originals, safe]: each safe sample's draws what its original's draws.
 

@@ -10,6 +10,8 @@ import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 
+from ..conditions.decide import Gate
+
 Images = list[Image.Image] | np.ndarray | torch.Tensor
 
 
@@ -19,6 +21,12 @@ class SafetyReport:
 
     Attributes:
         decision: "off" (level 0), "benign" (nothing found, the stock picture) or "dual" (two trajectories).
+        gate: what decided: "level" (it is 0), "given" (the caller's safe condition), "prompt" (the policy on the text),
+            "preview" or "verify" (a judge on the picture, half made or finished).
+        score: the last judge's, in [0, 1], if one was asked and says.
+        seen: what judges saw, in the policy's words.
+        tries: how often the picture was drawn anew after a judge's verdict.
+        withheld: whether the picture was still flagged at the end; a blank one is returned in its place.
         level: safety level in [0, 1].
         triggers: what in the prompt called for the safe branch, as written there.
         categories: the policy categories those belong to.
@@ -32,6 +40,11 @@ class SafetyReport:
 
     decision: Literal["off", "benign", "dual"]
     level: float
+    gate: Gate = "prompt"
+    score: float | None = None
+    seen: tuple[str, ...] = ()
+    tries: int = 0
+    withheld: bool = False
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     policy: str = ""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..conditions import Decision, decide
 from ..config import MethodSettings
-from ..denoiser import Guidance, Plan
+from ..judges import Judge, as_judge
 from ..policy import Policy
 from . import arguments
 
@@ -25,6 +25,9 @@ class Request:
         policy: what decided.
         settings: phases and mask.
         return_pair: whether the originals are returned.
+        texts: argument name -> the prompts' texts; empty where the caller gave embeddings.
+        preview, verify: judges of half-made and of finished pictures.
+        max_tries: how often a finished picture that is flagged is drawn again.
     """
 
     decisions: list[Decision]
@@ -33,23 +36,15 @@ class Request:
     policy: Policy
     settings: MethodSettings
     return_pair: bool
+    texts: dict[str, list[str]]
+    preview: Judge | None = None
+    verify: Judge | None = None
+    max_tries: int = 3
 
     @property
     def samples(self) -> list[Decision]:
         """One decision a picture, in the batch's order."""
         return [decision for decision in self.decisions for _ in range(self.images_per_prompt)]
-
-    @property
-    def dual(self) -> list[int]:
-        """The prompts that have a safe branch."""
-        return [i for i, decision in enumerate(self.decisions) if decision.kind == "dual"]
-
-    @property
-    def safe_texts(self) -> dict[str, list[str]]:
-        """Texts of the safe branch, one for each prompt of `dual`: argument name -> texts."""
-        decisions = [self.decisions[i] for i in self.dual]
-        names = dict.fromkeys(name for decision in decisions for name in decision.safe_texts)
-        return {name: [d.safe_texts.get(name, d.safe_texts["prompt"]) for d in decisions] for name in names}
 
     def matching_embeds(self, like: dict[str, Tensor]) -> dict[str, Tensor]:
         """`safe_embeds`, once they fit the prompt's own embeddings.
@@ -67,15 +62,6 @@ class Request:
                 raise ValueError(f"safe_{name} has {found} tokens and width, the prompt {needed}")
         return self.safe_embeds
 
-    def plan(self, guidance: Guidance) -> Plan:
-        """The denoiser's view of the call."""
-        return Plan(
-            levels=[sample.level if sample.kind == "dual" else 0.0 for sample in self.samples],
-            settings=self.settings,
-            guidance=guidance,
-            keep_original=self.return_pair,
-        )
-
 
 def checked(
     given: dict[str, Any],
@@ -86,6 +72,9 @@ def checked(
     policy: Policy,
     return_pair: bool,
     settings: MethodSettings | None,
+    preview: Any,
+    verify: Any,
+    max_tries: Any,
 ) -> Request:
     """Checks what a caller passes and decides each prompt by the policy.
 
@@ -107,4 +96,17 @@ def checked(
     arguments.check_output_type(given["output_type"], composite=settings.composite)
     texts = arguments.prompts_by_encoder(given, count)
     decisions = decide(texts, levels, safe_prompts, bool(safe_embeds), policy)
-    return Request(decisions, given["num_images_per_prompt"], safe_embeds, policy, settings, return_pair)
+    if not isinstance(max_tries, int) or isinstance(max_tries, bool) or max_tries < 0:
+        raise ValueError(f"max_tries={max_tries!r} must be an integer of at least 0")
+    return Request(
+        decisions,
+        given["num_images_per_prompt"],
+        safe_embeds,
+        policy,
+        settings,
+        return_pair,
+        texts,
+        preview=as_judge("preview", preview) if preview is not None else None,
+        verify=as_judge("verify", verify) if verify is not None else None,
+        max_tries=max_tries,
+    )

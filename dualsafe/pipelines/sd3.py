@@ -14,6 +14,4 @@ class DualLatentSD3Pipeline(DualLatentMixin, StableDiffusion3Pipeline):
 
     denoiser_name = "transformer"
     embeds = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-    refused: ClassVar = {
-        "skip_guidance_layers": "its extra denoiser call has one branch only: leave it None"
-    }
+    refused: ClassVar = {"skip_guidance_layers": "its extra denoiser call has one branch only: leave it None"}

@@ -55,6 +55,7 @@ class Category(_Strict):
         description: what it covers, in a sentence.
         level: safety level in [0, 1] for prompts of this category, instead of the dial's; null leaves it to the dial.
         block: refuse such prompts instead of making them safe.
+        aim: what is added to a prompt whose picture, not whose words, turned out to show this ("fully clothed").
         concepts: what is unsafe about it.
         exceptions: benign words and phrases that contain one of its terms ("water gun").
     """
@@ -62,6 +63,7 @@ class Category(_Strict):
     description: str
     level: float | None = Field(None, ge=0, le=1)
     block: bool = False
+    aim: str | None = Field(None, min_length=1, max_length=200)
     concepts: tuple[Concept, ...] = Field(min_length=1)
     exceptions: tuple[Term, ...] = ()
 

@@ -1,0 +1,43 @@
+"""A safe condition aimed at what a judge saw, for pictures whose prompt named nothing unsafe or wasn't heeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..policy import Policy
+from .decide import Decision, Gate
+
+
+def aimed(decision: Decision, texts: dict[str, str], seen: Iterable[str], policy: Policy, gate: Gate) -> Decision:
+    """The decision with a safe branch that is told what to show in place of what was seen.
+
+    Args:
+        decision: what the prompt alone led to.
+        texts: argument name -> the prompt's texts.
+        seen: what the judge saw: terms or category names of the policy; others are passed over.
+        gate: what decides now.
+    """
+    categories = _categories(seen, policy) or tuple(policy.categories)
+    aims = dict.fromkeys(aim for name in categories if (aim := policy.categories[name].aim))
+    base = decision.safe_texts or texts
+    safe = {name: _told(text, aims) for name, text in base.items()}
+    found = dict.fromkeys([*decision.categories, *_categories(seen, policy)])
+    return replace(decision, kind="dual", gate=gate, safe_texts=safe, categories=tuple(found))
+
+
+def _told(text: str, aims: Iterable[str]) -> str:
+    for aim in aims:
+        if aim not in text:
+            text = f"{text} {aim}" if aim.startswith("with ") else f"{text}, {aim}"
+    return text.strip(" ,")
+
+
+def _categories(seen: Iterable[str], policy: Policy) -> tuple[str, ...]:
+    """The policy's categories that what was seen belongs to."""
+    found = []
+    for name in seen:
+        for category, content in policy.categories.items():
+            if name == category or any(name in concept.terms for concept in content.concepts):
+                found.append(category)
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,70 @@
+"""What a judge of pictures is, and how one is asked so that a failure counts as unsafe."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one picture.
+
+    Attributes:
+        is_unsafe: whether the picture must not leave.
+        score: how sure, in [0, 1], if the judge says.
+        concepts: what was seen, in a policy's words: terms or category names.
+        error: why there is no real verdict; the picture then counts as unsafe.
+    """
+
+    is_unsafe: bool
+    score: float | None = None
+    concepts: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Judge(Protocol):
+    """Anything that judges pictures."""
+
+    def verdicts(self, images: list[Image.Image]) -> Sequence[Verdict]:
+        """One verdict a picture, in order."""
+
+
+class _Function:
+    """A plain function from pictures to booleans (True is unsafe) or verdicts, as a judge."""
+
+    def __init__(self, function: Callable[[list[Image.Image]], Sequence[bool | Verdict]]):
+        self._function = function
+
+    def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
+        return [v if isinstance(v, Verdict) else Verdict(bool(v)) for v in self._function(images)]
+
+
+def as_judge(name: str, value: Any) -> Judge:
+    """
+    Raises:
+        ValueError: neither a judge nor a function; `name` is the argument it was given as.
+    """
+    if hasattr(value, "verdicts"):
+        return value
+    if callable(value):
+        return _Function(value)
+    raise ValueError(f"{name}={value!r} must have a method verdicts(images), or be a function of a list of pictures")
+
+
+def ask(judge: Judge, images: list[Image.Image]) -> list[Verdict]:
+    """The judge's verdicts; a judge that fails, or answers for another number of pictures, flags them all."""
+    try:
+        verdicts = list(judge.verdicts(images))
+        if len(verdicts) != len(images):
+            raise ValueError(f"{len(verdicts)} verdicts for {len(images)} pictures")
+    except Exception as error:  # whatever a judge raises, no picture is taken for safe
+        logger.warning("the judge failed, so its pictures count as unsafe: %s", error)
+        return [Verdict(True, error=f"{type(error).__name__}: {error}")] * len(images)
+    return verdicts
