@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import TypeGuard
 
 PRESETS: dict[str, float] = {"off": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75, "max": 1.0}
 """Names of safety levels."""
+
+
+WEIGHTS: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "linear": lambda progress: progress,
+    "cosine": lambda progress: 0.5 - 0.5 * math.cos(math.pi * progress),
+}
+"""Schedules of the safe branch's weight over progress."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,14 @@ class MethodSettings:
     mask_freeze: float = 0.6
     """Progress, in [0, 1], from which the mask stays as it is."""
 
+    latent_gate: float | None = 0.6
+    """Progress, in [0, 1], from which a sample whose mask was empty at every step so far follows the original for good:
+    its picture is the stock picture, to the bit. Lower saves rows where the two conditions mean the same."""
+
+    weight: str | Callable[[float], float] = "constant"
+    """Share of the safety level in force, over progress: "constant", "linear" or "cosine" (rising from 0 at pure noise
+    to 1 at the finished picture), or a function of progress in [0, 1] to a share in [0, 1]."""
+
     release: float | None = None
     """Progress, in [0, 1], from which a call that doesn't return the original stops computing it; the safe condition
     leads alone from there. Lower saves rows. None never releases."""
@@ -45,16 +62,33 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "mask_freeze", "release", "preview"):
+        for name in ("tau", "mask_freeze", "latent_gate", "release", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
         if self.mask_floor is not None and not (_is_number(self.mask_floor) and self.mask_floor > 0):
             raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
+        if isinstance(self.weight, str) and self.weight not in WEIGHTS:
+            raise ValueError(f"weight={self.weight!r} is not one of {', '.join(WEIGHTS)}, nor a function")
+        if not isinstance(self.weight, str) and not callable(self.weight):
+            raise ValueError(f"weight={self.weight!r} must be one of {', '.join(WEIGHTS)}, or a function of progress")
         if self.composite and self.mask_floor is None:
             raise ValueError("composite=True needs a mask: give mask_floor a number")
         if self.composite and self.release is not None:
             raise ValueError("composite=True needs the original to the end: leave release=None")
+
+    def weight_at(self, progress: float) -> float:
+        """The share of the safety level that is in force at `progress`, in [0, 1].
+
+        Raises:
+            ValueError: a custom function gave something else.
+        """
+        if isinstance(self.weight, str):
+            return WEIGHTS[self.weight](progress)
+        share = self.weight(progress)
+        if not _is_number(share) or not 0 <= share <= 1:
+            raise ValueError(f"weight({progress:.3f}) gave {share!r}, which is not a number in [0, 1]")
+        return float(share)
 
 
 def resolve_level(level: float | str) -> float:

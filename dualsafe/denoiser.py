@@ -18,6 +18,7 @@ from diffusers import DiffusionPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from . import method
 from .config import MethodSettings
@@ -95,12 +96,14 @@ class Plan:
         settings: phases and mask.
         guidance: as the pipeline applies it.
         keep_original: whether the original branch must be right to the last step.
+        mask: (N, 1, H, W) in [0, 1], where the caller lets each sample change, instead of a mask that is found.
     """
 
     levels: list[float]
     settings: MethodSettings
     guidance: Guidance
     keep_original: bool = False
+    mask: Tensor | None = None
 
     @property
     def dual(self) -> list[int]:
@@ -135,6 +138,7 @@ class DualDenoiser:
         rows: denoiser rows spent on each sample so far.
         mask: (N, 1, h, w) in [0, 1], where each safe branch may differ; None where no mask holds it back.
         left_shared_phase: whether any step was run for the safe branch itself.
+        agreed: dual samples whose branches agreed everywhere until the latent gate; they follow the original for good.
     """
 
     model: Any
@@ -144,12 +148,14 @@ class DualDenoiser:
     rows: list[int] = field(init=False)
     mask: Tensor | None = field(init=False, default=None)
     left_shared_phase: bool = field(init=False, default=False)
+    agreed: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.rows = [0] * len(self.plan.levels)
         self._names = list(inspect.signature(getattr(self.model, "_orig_mod", self.model).forward).parameters)
         self._grid: tuple[int, int] | None = None
         self._negative_call = False
+        self._parted: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -176,6 +182,12 @@ class DualDenoiser:
             self._show(sample[index_u[0]], original, t)
             return (_stack(original, original),)
         self.left_shared_phase = True
+        self._pass_latent_gate(progress)
+        dual = self._active
+        if not dual:
+            (original,) = self._predict(call, index_u)
+            self._count(range(n), groups)
+            return (_stack(original, original),)
         if self._released(progress):
             self.mask = None  # from here on every place may change
             (safe,) = self._predict(call, index_s)
@@ -208,10 +220,28 @@ class DualDenoiser:
         """(sample, C, h, w) of what the denoiser was given: an inpainting UNet gets the mask and picture after them."""
         return self._spatial(z) if self._grid else z[:, : g.shape[1]]
 
+    @property
+    def _active(self) -> list[int]:
+        """The dual samples that still need their safe branch."""
+        return [i for i in self.plan.dual if i not in self.agreed]
+
+    def _pass_latent_gate(self, progress: float) -> None:
+        settings = self.plan.settings
+        finds_masks = settings.mask_floor is not None and self.plan.mask is None
+        if (
+            finds_masks
+            and settings.latent_gate is not None
+            and progress >= settings.latent_gate
+            and self.mask is not None
+        ):
+            self.agreed |= set(self.plan.dual) - self._parted
+
     def _released(self, progress: float) -> bool:
         """Whether the original branch is no longer needed; a benign sample in the batch needs it to the end."""
-        settings, everyone_dual = self.plan.settings, len(self.plan.dual) == len(self.plan.levels)
-        if settings.release is None or settings.composite or self.plan.keep_original or not everyone_dual:
+        settings, everyone_dual = self.plan.settings, len(self._active) == len(self.plan.levels)
+        if settings.release is None or settings.composite or self.plan.mask is not None:
+            return False
+        if self.plan.keep_original or not everyone_dual:
             return False
         return progress >= settings.release
 
@@ -239,8 +269,13 @@ class DualDenoiser:
         x0_u, x0_s = self._clean(z_u, g_u, t), self._clean(z_s, g_s, t)
         z_u, z_s = self._latents(z_u, g_u), self._latents(z_s, g_s)
         g_u, g_s = self._spatial(g_u), self._spatial(g_s)
-        weight = torch.tensor([self.plan.levels[i] for i in self.plan.dual], device=z_u.device).view(-1, 1, 1, 1)
-        if self.plan.settings.mask_floor is not None:
+        strength = self.plan.settings.weight_at(self.schedule.progress(t))
+        weight = torch.tensor([strength * self.plan.levels[i] for i in self._active], device=z_u.device)
+        weight = weight.view(-1, 1, 1, 1)
+        if self.plan.mask is not None:
+            self.mask = F.adaptive_max_pool2d(self.plan.mask.to(weight), z_u.shape[-2:])
+            weight = weight * self.mask[self._active]
+        elif self.plan.settings.mask_floor is not None:
             weight = weight * self._find_mask(x0_s, x0_u, t, self.plan.settings.mask_floor)
         level, kind = self.schedule.level(t, z_u), self.schedule.prediction_type
         mixed = method.blend(g_s.float(), x0_s, x0_u, weight, level, kind).to(safe.dtype)
@@ -252,13 +287,14 @@ class DualDenoiser:
 
         A step's negative call keeps the mask of its positive call.
         """
-        guidance, dual = self.plan.guidance, self.plan.dual
+        guidance, dual = self.plan.guidance, self._active
         frozen = self.schedule.progress(t) >= self.plan.settings.mask_freeze
         if self.mask is None or not (frozen or self._negative_call):
             difference = method.difference(x0_s, x0_u) * (guidance.scale if guidance.apart else 1)
             found = method.difference_mask(difference, floor)
             self.mask = found.new_zeros(len(self.plan.levels), *found.shape[1:])
             self.mask[dual] = found
+            self._parted |= {i for i, mask in zip(dual, found) if mask.any()}
         return self.mask[dual]
 
     def _spatial(self, x: Tensor) -> Tensor:

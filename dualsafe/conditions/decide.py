@@ -8,7 +8,7 @@ from typing import Literal
 from ..errors import PolicyViolation
 from ..policy import Policy, Rewrite, refuse_sexualised_minors, rewrite
 
-Gate = Literal["level", "given", "prompt", "preview", "verify"]
+Gate = Literal["level", "given", "prompt", "latent", "preview", "verify"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..config import resolve_level
@@ -173,6 +175,39 @@ def check_positive(name: str, value: Any) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+
+
+def masks_per_prompt(mask: Any, count: int) -> Tensor | None:
+    """The caller's mask as (prompts, 1, H, W) in [0, 1], 1 where a picture may change; None for "auto" and None.
+
+    Args:
+        mask: a tensor (H, W), (prompts, H, W) or (prompts, 1, H, W), a PIL picture, or a list of those, one a prompt.
+
+    Raises:
+        ValueError: something else, another count, or values outside [0, 1].
+    """
+    if mask is None or (isinstance(mask, str) and mask == "auto"):
+        return None
+    if isinstance(mask, list):
+        _same_length("mask", mask, count)
+        each = [found for one in mask if (found := masks_per_prompt(one, 1)) is not None]
+        if len(each) < count or len({found.shape for found in each}) > 1:
+            raise ValueError("mask is a list whose entries are not all masks of one size")
+        return torch.cat(each)
+    if isinstance(mask, Image.Image):
+        mask = torch.from_numpy(np.array(mask.convert("L"))).float() / 255
+    if not isinstance(mask, Tensor) or not 2 <= mask.ndim <= 4 or (mask.ndim == 4 and mask.shape[1] != 1):
+        raise ValueError(
+            f"mask={mask if isinstance(mask, str) else type(mask).__name__!r} must be 'auto', None, a tensor (H, W), "
+            "(prompts, H, W) or (prompts, 1, H, W), or a PIL picture"
+        )
+    mask = mask.float()
+    if not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise ValueError("mask has values outside [0, 1]")
+    if mask.ndim == 2:
+        mask = mask.expand(count, *mask.shape)
+    _same_length("mask", mask, count)
+    return mask if mask.ndim == 4 else mask[:, None]
 
 
 def _same_length(name: str, values: Sequence | Tensor, count: int) -> None:

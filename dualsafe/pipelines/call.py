@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -128,7 +128,10 @@ class Call:
         samples = [self.samples[i] for i in rows]
         levels = [s.decision.level if s.decision.kind == "dual" else 0.0 for s in samples]
         guidance = self.pipe._guidance(self.given)
-        return Plan(levels, samples[0].settings, guidance, keep_original=self.request.return_pair)
+        mask = self.request.mask
+        if mask is not None:
+            mask = mask[[i // self.request.images_per_prompt for i in rows]]
+        return Plan(levels, samples[0].settings, guidance, keep_original=self.request.return_pair, mask=mask)
 
     def _stacked(self, embeds: dict[str, Tensor], rows: list[int], dual: list[int]) -> dict[str, Tensor]:
         """Embeddings of both branches; a benign sample's safe row is its own and stays unused."""
@@ -200,6 +203,9 @@ class Call:
             pixels = method.composite(pixels, self.originals()[[rows[k] for k in dual]], large)
         for j, k in enumerate(dual):
             sample = self.samples[rows[k]]
+            if k in denoiser.agreed:
+                sample.decision = replace(sample.decision, gate="latent")
+                continue
             sample.safe = safe[j]
             sample.pixels = None if pixels is None else pixels[j]
             sample.mask = None if masks is None else masks[j]

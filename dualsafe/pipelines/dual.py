@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 from torch import Tensor
 from typing_extensions import Self
 
@@ -88,6 +89,7 @@ class DualLatentMixin:
         preview: Judge | Callable | None = None,
         verify: Judge | Callable | None = None,
         max_tries: int = 3,
+        mask: Tensor | Image.Image | list | Literal["auto"] | None = "auto",
         **kwargs: Any,
     ) -> DualLatentOutput | tuple:
         """Generates safe pictures; all other arguments, positional ones too, are those of the stock pipeline.
@@ -107,6 +109,8 @@ class DualLatentMixin:
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
             verify: a judge of the finished pictures. What it flags is drawn again, more strictly, and at last withheld.
             max_tries: how often, for `verify`.
+            mask: where a picture may change, 1 for yes: "auto" finds it (`settings.mask_floor`), None is everywhere; or
+                a tensor (H, W), (prompts, H, W) or (prompts, 1, H, W), a PIL picture, or a list of those.
             *args, **kwargs: the stock call's. With a scheduler that draws noise in its steps, several pictures need a
                 list of generators. `output_type` is "pil", "np", "pt" or "latent".
 
@@ -123,7 +127,7 @@ class DualLatentMixin:
         arguments.check_refused(given, self.refused, stock_call)
         request = checked(
             given, safety_level, safe_prompt, safe_prompt_embeds, safe_pooled_prompt_embeds,
-            self._policy(policy), return_pair, settings, preview, verify, max_tries,
+            self._policy(policy), return_pair, settings, preview, verify, max_tries, mask,
         )  # fmt: skip
         self._check(given, request)
         call = Call(self, stock_call, given, request)

@@ -22,7 +22,8 @@ class SafetyReport:
     Attributes:
         decision: "off" (level 0), "benign" (nothing found, the stock picture) or "dual" (two trajectories).
         gate: what decided: "level" (it is 0), "given" (the caller's safe condition), "prompt" (the policy on the text),
-            "preview" or "verify" (a judge on the picture, half made or finished).
+            "latent" (both branches agreed, so that it is the stock picture), "preview" or "verify" (a judge on the
+            picture, half made or finished).
         score: the last judge's, in [0, 1], if one was asked and says.
         seen: what judges saw, in the policy's words.
         tries: how often the picture was drawn anew after a judge's verdict.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -27,6 +27,7 @@ class Request:
         return_pair: whether the originals are returned.
         texts: argument name -> the prompts' texts; empty where the caller gave embeddings.
         preview, verify: judges of half-made and of finished pictures.
+        mask: the caller's, (prompts, 1, H, W), if any.
         max_tries: how often a finished picture that is flagged is drawn again.
     """
 
@@ -40,6 +41,7 @@ class Request:
     preview: Judge | None = None
     verify: Judge | None = None
     max_tries: int = 3
+    mask: Tensor | None = None
 
     @property
     def samples(self) -> list[Decision]:
@@ -75,6 +77,7 @@ def checked(
     preview: Any,
     verify: Any,
     max_tries: Any,
+    mask: Any,
 ) -> Request:
     """Checks what a caller passes and decides each prompt by the policy.
 
@@ -86,6 +89,10 @@ def checked(
         PolicyViolation: a prompt asks for what is never generated.
     """
     settings = settings or MethodSettings()
+    if mask is None:
+        if settings.composite:
+            raise ValueError("mask=None leaves settings.composite=True nothing to composite by: give a mask or 'auto'")
+        settings = replace(settings, mask_floor=None)
     count = arguments.prompt_count(given["prompt"], given["prompt_embeds"])
     levels = arguments.levels_per_prompt(safety_level, count)
     safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
@@ -109,4 +116,5 @@ def checked(
         preview=as_judge("preview", preview) if preview is not None else None,
         verify=as_judge("verify", verify) if verify is not None else None,
         max_tries=max_tries,
+        mask=arguments.masks_per_prompt(mask, count),
     )

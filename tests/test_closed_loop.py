@@ -1,0 +1,127 @@
+"""Judges in the loop: what they flag is drawn anew and at last withheld; what they pass stays stock, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dualsafe import MethodSettings
+from dualsafe.judges import Verdict, as_judge, ask
+
+PROMPTS = ["a pirate in a park", "a cat on a beach"]
+FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto"}
+SEEN = Verdict(True, 0.9, ("knife",))
+CLEAR = Verdict(False, 0.1)
+
+
+class Scripted:
+    """Answers with its verdicts call after call, the last one for ever; keeps what it was shown."""
+
+    def __init__(self, *answers: list[Verdict]):
+        self.answers, self.shown = list(answers), []
+
+    def verdicts(self, images):
+        self.shown.append(images)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def stock(dual, seeds):
+    return dual(PROMPTS, safety_level=0, generator=seeds(1, 2), **FAST).images
+
+
+def test_what_the_preview_passes_is_stock_at_the_stock_cost(tiny_dual, seeds):
+    judge = Scripted([CLEAR, CLEAR])
+    output = tiny_dual(PROMPTS, preview=judge, generator=seeds(1, 2), **FAST)
+    assert np.array_equal(output.images, stock(tiny_dual, seeds))
+    assert len(judge.shown) == 1 and judge.shown[0][0].size == (16, 16)
+    assert [report.denoiser_rows for report in output.safety] == [12, 12]
+    assert [report.decision for report in output.safety] == ["benign", "benign"]
+
+
+def test_what_the_preview_flags_starts_over_and_the_others_stay(tiny_dual, seeds):
+    output = tiny_dual(PROMPTS, preview=Scripted([SEEN, CLEAR]), generator=seeds(1, 2), **FAST)
+    flagged, passed = output.safety
+    assert np.array_equal(output.images[1], stock(tiny_dual, seeds)[1])
+    assert (passed.decision, passed.denoiser_rows, passed.tries) == ("benign", 12, 0)
+    assert (flagged.decision, flagged.gate, flagged.tries) == ("dual", "preview", 1)
+    assert flagged.seen == ("knife",) and flagged.safe_prompt == "a pirate in a park with a flower"
+    assert flagged.categories == ("violence",) and flagged.score == 0.9
+
+
+def test_a_flagged_picture_is_what_its_safe_prompt_would_have_given(tiny_dual, seeds):
+    whole = {"settings": MethodSettings(tau=0.0, mask_floor=None)}
+    flagged = tiny_dual(PROMPTS[:1], preview=Scripted([SEEN]), generator=seeds(1), **whole, **FAST)
+    told = tiny_dual(PROMPTS[:1], safe_prompt=["a pirate in a park with a flower"], generator=seeds(1), **whole, **FAST)
+    assert np.allclose(flagged.images, told.images, atol=1e-5)
+    assert flagged.safety[0].denoiser_rows < 12 + told.safety[0].denoiser_rows  # the first pass was cut short
+
+
+def test_a_pair_keeps_the_stock_original_of_a_flagged_picture(tiny_dual, seeds):
+    output = tiny_dual(PROMPTS, preview=Scripted([SEEN, SEEN]), return_pair=True, generator=seeds(1, 2), **FAST)
+    assert np.array_equal(output.unsafe_images, stock(tiny_dual, seeds))
+
+
+def test_verify_tries_again_until_the_judge_is_content(tiny_dual, seeds):
+    judge = Scripted([SEEN, CLEAR], [SEEN], [CLEAR])
+    output = tiny_dual(PROMPTS, verify=judge, generator=seeds(1, 2), **FAST)
+    assert [len(shown) for shown in judge.shown] == [2, 1, 1]
+    assert [report.tries for report in output.safety] == [2, 0]
+    assert output.safety[0].gate == "verify" and not output.safety[0].withheld
+    assert np.array_equal(output.images[1], stock(tiny_dual, seeds)[1])
+
+
+def test_what_stays_flagged_is_withheld(tiny_dual, seeds):
+    output = tiny_dual(PROMPTS, verify=Scripted([SEEN, CLEAR], [SEEN]), max_tries=1, generator=seeds(1, 2), **FAST)
+    assert [report.withheld for report in output.safety] == [True, False]
+    assert output.images[0].max() == 0 and output.images[1].max() > 0
+    latents = tiny_dual(
+        PROMPTS, verify=lambda images: [True] * len(images), max_tries=0, **(FAST | {"output_type": "latent"})
+    )
+    assert latents.images.abs().max() == 0
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("out of memory"), [CLEAR]], ids=["crash", "too few"])
+def test_a_judge_that_fails_flags_everything(tiny_dual, seeds, answer):
+    def judge(images):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    output = tiny_dual(PROMPTS, verify=judge, max_tries=1, generator=seeds(1, 2), **FAST)
+    assert [report.withheld for report in output.safety] == [True, True]
+    assert output.images.max() == 0
+
+
+def test_level_zero_asks_no_judge(tiny_dual, seeds):
+    judge = Scripted([SEEN, SEEN])
+    output = tiny_dual(PROMPTS, safety_level=[0.0, 1.0], verify=judge, max_tries=0, generator=seeds(1, 2), **FAST)
+    assert [report.withheld for report in output.safety] == [False, True]
+    assert len(judge.shown[0]) == 1
+
+
+def test_stochastic_schedulers_start_over_from_the_same_noise(tiny_dual, seeds):
+    whole = {"settings": MethodSettings(tau=0.0, mask_floor=None), "eta": 0.7}
+    flagged = tiny_dual(PROMPTS, preview=Scripted([SEEN, CLEAR]), generator=seeds(1, 2), **whole, **FAST)
+    told = tiny_dual(PROMPTS[:1], safe_prompt=["a pirate in a park with a flower"], generator=seeds(1), **whole, **FAST)
+    assert np.allclose(flagged.images[0], told.images[0], atol=1e-4)
+
+
+def test_without_text_a_flagged_picture_is_withheld(tiny_dual, seeds):
+    embeds, negative = tiny_dual.encode_prompt(PROMPTS, "cpu", 1, True)
+    output = tiny_dual(
+        prompt_embeds=embeds,
+        negative_prompt_embeds=negative,
+        safe_prompt_embeds=embeds,
+        verify=Scripted([SEEN, CLEAR], [SEEN]),
+        max_tries=1,
+        generator=seeds(1, 2),
+        **FAST,
+    )
+    assert [report.withheld for report in output.safety] == [True, False]
+
+
+def test_ask_and_as_judge():
+    assert ask(as_judge("verify", lambda images: [True, 0]), [None, None]) == [Verdict(True), Verdict(False)]
+    assert all(v.is_unsafe and "division" in v.error for v in ask(as_judge("verify", lambda images: 1 / 0), [None]))
+    with pytest.raises(ValueError, match="verify=3"):
+        as_judge("verify", 3)
