@@ -2,5 +2,8 @@
 
 from .aim import aimed
 from .decide import Decision, Gate, decide
+from .embedding import SOURCES, Stream
+from .embedding import apply as apply_sources
+from .rewriter import Rewriter
 
-__all__ = ["Decision", "Gate", "aimed", "decide"]
+__all__ = ["SOURCES", "Decision", "Gate", "Rewriter", "Stream", "aimed", "apply_sources", "decide"]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..errors import PolicyViolation
 from ..policy import Policy, Rewrite, refuse_sexualised_minors, rewrite
+from .rewriter import Rewriter, rewritten_by
 
 Gate = Literal["level", "given", "prompt", "latent", "preview", "verify"]
 
@@ -44,14 +45,20 @@ def decide(
     safe_prompts: list[str | None] | None,
     embeds_given: bool,
     policy: Policy,
+    rewrites: bool = True,
+    rewriter: Rewriter | None = None,
+    timeout: float = 10.0,
 ) -> list[Decision]:
-    """One decision a prompt: what the caller gives goes first, then the policy's rewriting of the text.
+    """One decision a prompt: what the caller gives goes first, then a rewriter's text, then the policy's.
 
     Args:
         texts: argument name -> one text a prompt; empty where the caller gave embeddings.
         levels: one a prompt.
         safe_prompts: the caller's safe texts, one a prompt, if any; None among them leaves that prompt to the policy.
         embeds_given: whether the caller gave the safe branch's embeddings.
+        rewrites: whether the policy's terms are taken out of the safe text; else it is the prompt itself.
+        rewriter: the caller's; asked for the prompts in which the policy finds something.
+        timeout: seconds for each prompt.
 
     Raises:
         ValueError: embeddings alone, with nothing that says what is safe.
@@ -66,25 +73,34 @@ def decide(
     decisions = []
     for i, level in enumerate(levels):
         safe_prompt = safe_prompts[i] if safe_prompts is not None else None
+        given_here = embeds_given or safe_prompt is not None
         found = {name: _read(each[i], policy) for name, each in texts.items()}
         triggers = [trigger for rewritten in found.values() for trigger in rewritten.triggers]
         categories = tuple(dict.fromkeys(trigger.category for trigger in triggers))
         level = _level(level, categories, policy)
-        safe_texts = {name: rewritten.text for name, rewritten in found.items()}
+        safe_texts = {name: found[name].text if rewrites else each[i] for name, each in texts.items()}
+        if safe_prompt is None and rewriter is not None and triggers:
+            safe_prompt = _reworded(rewriter, texts["prompt"][i], timeout, policy)
         if safe_prompt is not None:
             safe_texts = {"prompt": safe_prompt}
-        asked = embeds_given or safe_prompt is not None or bool(triggers)
+        asked = given_here or bool(triggers)
         decisions.append(
             Decision(
                 kind="off" if level == 0 else "dual" if asked else "benign",
                 level=level,
-                gate="level" if level == 0 else "given" if embeds_given or safe_prompt is not None else "prompt",
+                gate="level" if level == 0 else "given" if given_here else "prompt",
                 safe_texts=safe_texts if asked and not embeds_given else {},
                 triggers=tuple(dict.fromkeys(trigger.text for trigger in triggers)),
                 categories=categories,
             )
         )
     return decisions
+
+
+def _reworded(rewriter: Rewriter, prompt: str, timeout: float, policy: Policy) -> str | None:
+    """The rewriter's text, without what the policy still finds in it."""
+    text = rewritten_by(rewriter, prompt, timeout)
+    return None if text is None else _read(text, policy).text
 
 
 def _read(prompt: str, policy: Policy) -> Rewrite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..conditions import SOURCES
 from ..config import resolve_level
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -175,6 +177,28 @@ def check_positive(name: str, value: Any) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+
+
+def known_sources(sources: Any) -> tuple[str, ...]:
+    """
+    Raises:
+        ValueError: not one or several names of SOURCES.
+    """
+    names = (sources,) if isinstance(sources, str) else sources
+    if not isinstance(names, (list, tuple)) or not names or any(name not in SOURCES for name in names):
+        raise ValueError(f"sources={sources!r} must be one or several of {', '.join(SOURCES)}")
+    return tuple(names)
+
+
+def check_rewriter(rewriter: Any, timeout: Any) -> None:
+    """
+    Raises:
+        ValueError: not a function, or a timeout that is no positive number of seconds.
+    """
+    if rewriter is not None and not callable(rewriter):
+        raise ValueError(f"rewriter={rewriter!r} must be a function from a prompt to a safe prompt")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
+        raise ValueError(f"rewriter_timeout={timeout!r} must be a positive number of seconds")
 
 
 def masks_per_prompt(mask: Any, count: int) -> Tensor | None:

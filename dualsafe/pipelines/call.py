@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision
+from ..conditions import Decision, apply_sources
 from ..config import MethodSettings
 from ..denoiser import DualDenoiser, Plan, Preview, Schedule, standing_in
 from ..judges import Judge, Verdict, ask
@@ -154,9 +154,17 @@ class Call:
         names = dict.fromkeys(name for decision in decisions for name in decision.safe_texts)
         texts = [tuple(d.safe_texts.get(name, d.safe_texts["prompt"]) for name in names) for d in decisions]
         different = list(dict.fromkeys(texts))
-        encoded = self.pipe._encode_safe(self.given, dict(zip(names, map(list, zip(*different)))))
+        encoded = self.pipe._encode_safe(
+            self.given | {"num_images_per_prompt": 1}, dict(zip(names, map(list, zip(*different))))
+        )
         order = [different.index(text) for text in texts]
-        return {name: value[order] for name, value in encoded.items()}
+        safe = {name: value[order] for name, value in encoded.items()}
+        if set(self.request.sources) != {"rewrite"}:
+            policy, streams = self.request.policy, self.pipe._streams(self.given)
+            prompts = [decision.safe_texts["prompt"] for decision in decisions]
+            embeds = safe["prompt_embeds"]
+            safe["prompt_embeds"] = apply_sources(self.request.sources, embeds, prompts, decisions, policy, streams)
+        return safe
 
     def _generators(self, rows: list[int], dual: bool) -> noise.Generators:
         """Generators of a pass; those of an original and of its safe twin draw alike."""

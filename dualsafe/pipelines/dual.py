@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from typing_extensions import Self
 
 from ..bundled import PICTO
+from ..conditions import Rewriter, Stream
+from ..conditions.space import Encoded
 from ..config import MethodSettings
 from ..denoiser import Guidance
 from ..judges import Judge
@@ -86,6 +88,9 @@ class DualLatentMixin:
         policy: str | os.PathLike | Policy | None = None,
         return_pair: bool = False,
         settings: MethodSettings | None = None,
+        sources: str | Sequence[str] = "rewrite",
+        rewriter: Rewriter | None = None,
+        rewriter_timeout: float = 10.0,
         preview: Judge | Callable | None = None,
         verify: Judge | Callable | None = None,
         max_tries: int = 3,
@@ -104,6 +109,10 @@ class DualLatentMixin:
                 and "i2p" for any other. A category's own level overrides the dial.
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases and mask of the method.
+            sources: where the safe condition of a prompt comes from in which the policy finds something: one or several
+                of "rewrite" (its terms replaced or removed), "projection" (SAFREE) and "shift" (both on embeddings).
+            rewriter: a function from such a prompt to a safe one, a language model say; what the policy still finds in
+                its answer is taken out. Where it fails or takes over `rewriter_timeout` seconds, `sources` step in.
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
@@ -126,9 +135,22 @@ class DualLatentMixin:
         given = arguments.stock_arguments(stock_call, args, kwargs)
         arguments.check_refused(given, self.refused, stock_call)
         request = checked(
-            given, safety_level, safe_prompt, safe_prompt_embeds, safe_pooled_prompt_embeds,
-            self._policy(policy), return_pair, settings, preview, verify, max_tries, mask,
-        )  # fmt: skip
+            given,
+            self._policy(policy),
+            settings or MethodSettings(),
+            safety_level=safety_level,
+            safe_prompt=safe_prompt,
+            safe_prompt_embeds=safe_prompt_embeds,
+            safe_pooled_prompt_embeds=safe_pooled_prompt_embeds,
+            return_pair=return_pair,
+            sources=sources,
+            rewriter=rewriter,
+            rewriter_timeout=rewriter_timeout,
+            preview=preview,
+            verify=verify,
+            max_tries=max_tries,
+            mask=mask,
+        )
         self._check(given, request)
         call = Call(self, stock_call, given, request)
         draw_all(call)
@@ -197,6 +219,20 @@ class DualLatentMixin:
         unguided = {"guidance_scale": 1.0} if "guidance_scale" in given else {}
         found = self._encode(given | nothing | unguided | texts, self._execution_device)
         return {name: value for name, value in found.items() if not name.startswith("negative")}
+
+    def _streams(self, given: dict[str, Any]) -> list[Stream]:
+        """The parts of `prompt_embeds` that each text encoder makes; one, where all of them share their tokens."""
+        return [self._stream(given, self.tokenizer, slice(None))]
+
+    def _stream(self, given: dict[str, Any], tokenizer: Any, span: slice) -> Stream:
+        def count(text: str) -> int:
+            return len(tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids)
+
+        def encode(texts: list[str]) -> Encoded:
+            tokens = self._encode_safe(given | {"num_images_per_prompt": 1}, {"prompt": texts})["prompt_embeds"]
+            return Encoded(tokens[:, span], [count(text) for text in texts])
+
+        return Stream(encode, count, span)
 
     def _spatial(self, latents: Tensor, given: dict[str, Any]) -> Tensor:
         """The loop's latents as (N, C, h, w)."""

@@ -8,6 +8,7 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
+from ..conditions import Stream
 from ..denoiser import Guidance
 from .dual import DualLatentMixin
 
@@ -34,6 +35,9 @@ class DualLatentFluxPipeline(DualLatentMixin, FluxPipeline):
             negative = super()._encode(given | {name: given[f"negative_{name}"] for name in names}, device)
             embeds |= {f"negative_{name}": value for name, value in negative.items()}
         return embeds
+
+    def _streams(self, given: dict[str, Any]) -> list[Stream]:
+        return [self._stream(given, self.tokenizer_2, slice(None))]
 
     def _latent_shape(self, given: dict[str, Any], samples: int) -> tuple[int, ...]:
         rows, columns = self._grid(given)

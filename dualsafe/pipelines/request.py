@@ -28,6 +28,7 @@ class Request:
         texts: argument name -> the prompts' texts; empty where the caller gave embeddings.
         preview, verify: judges of half-made and of finished pictures.
         mask: the caller's, (prompts, 1, H, W), if any.
+        sources: where the safe branch's condition comes from.
         max_tries: how often a finished picture that is flagged is drawn again.
     """
 
@@ -42,6 +43,7 @@ class Request:
     verify: Judge | None = None
     max_tries: int = 3
     mask: Tensor | None = None
+    sources: tuple[str, ...] = ("rewrite",)
 
     @property
     def samples(self) -> list[Decision]:
@@ -67,13 +69,17 @@ class Request:
 
 def checked(
     given: dict[str, Any],
+    policy: Policy,
+    settings: MethodSettings,
+    *,
     safety_level: Any,
     safe_prompt: Any,
     safe_prompt_embeds: Any,
     safe_pooled_prompt_embeds: Any,
-    policy: Policy,
     return_pair: bool,
-    settings: MethodSettings | None,
+    sources: Any,
+    rewriter: Any,
+    rewriter_timeout: Any,
     preview: Any,
     verify: Any,
     max_tries: Any,
@@ -88,7 +94,6 @@ def checked(
         ValueError: an argument that can't be; the message names it, its value and what is accepted.
         PolicyViolation: a prompt asks for what is never generated.
     """
-    settings = settings or MethodSettings()
     if mask is None:
         if settings.composite:
             raise ValueError("mask=None leaves settings.composite=True nothing to composite by: give a mask or 'auto'")
@@ -102,7 +107,11 @@ def checked(
     arguments.check_positive("num_inference_steps", given["num_inference_steps"])
     arguments.check_output_type(given["output_type"], composite=settings.composite)
     texts = arguments.prompts_by_encoder(given, count)
-    decisions = decide(texts, levels, safe_prompts, bool(safe_embeds), policy)
+    sources = arguments.known_sources(sources)
+    arguments.check_rewriter(rewriter, rewriter_timeout)
+    decisions = decide(
+        texts, levels, safe_prompts, bool(safe_embeds), policy, "rewrite" in sources, rewriter, rewriter_timeout
+    )
     if not isinstance(max_tries, int) or isinstance(max_tries, bool) or max_tries < 0:
         raise ValueError(f"max_tries={max_tries!r} must be an integer of at least 0")
     return Request(
@@ -116,5 +125,6 @@ def checked(
         preview=as_judge("preview", preview) if preview is not None else None,
         verify=as_judge("verify", verify) if verify is not None else None,
         max_tries=max_tries,
+        sources=sources,
         mask=arguments.masks_per_prompt(mask, count),
     )
