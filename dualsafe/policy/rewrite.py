@@ -9,6 +9,7 @@ from .match import Match, find
 from .model import Policy
 
 _ARTICLE = re.compile(r"\b(an?|the)\s+$", re.IGNORECASE)
+_REACH = 64  # characters before a term in which its article and joint are looked for, so that time stays linear
 _JOINT = re.compile(r"\b(with|holding|carrying|wearing|covered\s+in|full\s+of|next\s+to|and|in|of)\s+$", re.IGNORECASE)
 
 
@@ -51,19 +52,20 @@ def rewrite(policy: Policy, prompt: str) -> Rewrite:
 
 
 def _without(text: str, match: Match) -> str:
-    before, after = text[: match.start], text[match.end :]
+    start = max(0, match.start - _REACH)
+    head, before, after = text[:start], text[start : match.start], text[match.end :]
     counterpart = match.concept.counterpart
     article = _ARTICLE.search(before)
     if article:
         before = before[: article.start()]
     if counterpart is None:
         joint = _JOINT.search(before)
-        return (before[: joint.start()] if joint else before) + after
+        return head + (before[: joint.start()] if joint else before) + after
     if article and article[1].lower() == "the":
-        return f"{before}{article[1]} {counterpart}{after}"
+        return f"{head}{before}{article[1]} {counterpart}{after}"
     if article or _JOINT.search(before):
         counterpart = f"{'an' if counterpart[0] in 'aeiou' else 'a'} {counterpart}"
-    return before + counterpart + after
+    return head + before + counterpart + after
 
 
 def _tidy(text: str) -> str:
