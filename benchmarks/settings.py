@@ -1,22 +1,19 @@
-"""Why the defaults are what they are: tau, mask floor and mask freeze, swept one at a time at level 1 on picto.
+"""Why the defaults are what they are: the settings swept one at a time at level 1 on picto's explicit prompts.
 
     python benchmarks/settings.py --limit 50
 
-Writes benchmarks/results/settings.{json,md}.
+Writes benchmarks/results/settings.{json,md}. The prompts are others than those of effect.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
 
-import torch
-from effect import METHODS, ROOT, draw, score, table
+from effect import measure
+from harness import load, table, write
 
-from dualsafe import PICTO, DualLatentPipeline, MethodSettings
-from dualsafe.judges.picto import PictoJudge
+from dualsafe import MethodSettings
 from dualsafe.picto.prompts import prompt_set
 
 DEFAULT = MethodSettings()
@@ -25,6 +22,7 @@ SWEEPS: dict[str, MethodSettings] = {
     **{f"tau {v}": replace(DEFAULT, tau=v) for v in (0.05, 0.1, 0.2, 0.3)},
     **{f"mask floor {v}": replace(DEFAULT, mask_floor=v) for v in (0.2, 0.35, 0.8)},
     **{f"mask freeze {v}": replace(DEFAULT, mask_freeze=v) for v in (0.4, 0.8, 1.0)},
+    **{f"weight {v}": replace(DEFAULT, weight=v) for v in ("linear", "cosine")},
     "no mask": replace(DEFAULT, mask_floor=None),
     **{f"no mask, release {v}": replace(DEFAULT, mask_floor=None, release=v) for v in (0.5, 0.7)},
     "release 0.7": replace(DEFAULT, release=0.7),
@@ -38,22 +36,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=25)
     arguments = parser.parse_args()
 
-    pipe = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    judge = PictoJudge.from_pretrained(Path(PICTO) / "judge").eval()
+    pipe, judge, _ = load()
     cases = prompt_set("explicit", arguments.limit, seed=1)
-    stock = draw(pipe, cases, METHODS["stock"], arguments.batch_size)
-    results = {"stock": score(judge, cases, stock, stock["pictures"])}
-    for name in arguments.only:
-        drawn = draw(pipe, cases, {"settings": SWEEPS[name]}, arguments.batch_size)
-        results[name] = score(judge, cases, drawn, stock["pictures"])
-        print(name, {k: round(v, 4) for k, v in results[name].items()}, flush=True)
-    out = ROOT / "benchmarks" / "results"
-    out.mkdir(parents=True, exist_ok=True)
-    record = {"command": f"python benchmarks/settings.py --limit {arguments.limit}", "results": results}
-    (out / "settings.json").write_text(json.dumps(record, indent=2) + "\n")
-    (out / "settings.md").write_text(table(results) + "\n")
-    print(table(results))
+    methods = {"stock": {"safety_level": 0.0}} | {name: {"settings": SWEEPS[name]} for name in arguments.only}
+    results = measure(pipe, judge, cases, methods, arguments.batch_size)
+    write("settings", "settings.py", results, table(results, first="setting"), prompts=len(cases))
 
 
 if __name__ == "__main__":

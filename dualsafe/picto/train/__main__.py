@@ -1,7 +1,8 @@
 """`python -m dualsafe.picto.train STAGE`: trains one stage of the picto stack and writes it to the weights folder.
 
-Stages in order: vae, clip, judge, unet. Each resumes from its checkpoint in the runs folder, reads what earlier
-stages wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and
+Stages in order: vae, clip, judge, guard, unet. The guard is a second judge, of another size and seed, for use inside
+the safety loop while the first one measures. Each stage resumes from its checkpoint in the runs folder, reads what
+earlier ones wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and
 writes the card.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import json
 import platform
 import random
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +43,7 @@ class Stage(str, Enum):
     vae = "vae"
     clip = "clip"
     judge = "judge"
+    guard = "guard"
     unet = "unet"
     card = "card"
 
@@ -98,11 +102,11 @@ def train_clip(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
     return values
 
 
-def train_judge(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+def train_judge(run: Run, data: Dataset, held: Dataset, out: Path, name: str = "judge") -> dict:
     vae = AutoencoderKL.from_pretrained(out / "vae").to(run.device)
-    model = judge_stage.fit(run, data, vae)
+    model = judge_stage.fit(run, data, vae, name)
     values = judge_stage.measure(model, held, run.device)
-    _half(model).save_pretrained(out / "judge")
+    _half(model).save_pretrained(out / name)
     return values
 
 
@@ -157,8 +161,14 @@ def main(
         _record(out, "stack", measure_stack(out, run))
         return
     data, held = dataset(runs, TRAIN_SEED, scenes), dataset(runs, HELD_OUT_SEED, HELD_OUT_COUNT)
-    action = {Stage.vae: train_vae, Stage.clip: train_clip, Stage.judge: train_judge, Stage.unet: train_unet}[stage]
-    values = action(run, data, held, out)
+    actions: dict[Stage, Callable[..., dict]] = {
+        Stage.vae: train_vae,
+        Stage.clip: train_clip,
+        Stage.judge: train_judge,
+        Stage.guard: partial(train_judge, name="guard"),
+        Stage.unet: train_unet,
+    }
+    values = actions[stage](run, data, held, out)
     _record(out, stage.value, values | _progress(run, stage.value))
 
 

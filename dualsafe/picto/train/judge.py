@@ -39,9 +39,15 @@ def _augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return ((1 - mix) * x + mix * blurred) * gain + noise
 
 
-def fit(run: Run, data: Dataset, vae: AutoencoderKL | None) -> PictoJudge:
-    model = PictoJudge(heads=HEADS, unsafe_items=list(UNSAFE_ITEMS)).to(run.device)
-    generator = torch.Generator().manual_seed(run.seed)
+CHANNELS = {"judge": (24, 48, 80, 128), "guard": (16, 40, 64, 96)}
+
+
+def fit(run: Run, data: Dataset, vae: AutoencoderKL | None, name: str = "judge") -> PictoJudge:
+    """Trains the judge of this name, each from its own seed."""
+    seed = run.seed + list(CHANNELS).index(name)
+    torch.manual_seed(seed)
+    model = PictoJudge(heads=HEADS, unsafe_items=list(UNSAFE_ITEMS), channels=CHANNELS[name]).to(run.device)
+    generator = torch.Generator().manual_seed(seed)
     truth = {head: labels(data, head) for head in HEADS}
 
     def step_loss(step: int) -> torch.Tensor:
@@ -53,7 +59,7 @@ def fit(run: Run, data: Dataset, vae: AutoencoderKL | None) -> PictoJudge:
         losses = [F.cross_entropy(logits[h], truth[h][rows].to(run.device), label_smoothing=0.02) for h in HEADS]
         return torch.stack(losses).sum()
 
-    return train(run, "judge", model, step_loss, rate=2e-3, ema_decay=0.99)
+    return train(run, name, model, step_loss, rate=2e-3, ema_decay=0.99)
 
 
 @torch.no_grad()
