@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
-.PHONY: demo test lint weights clean
+.PHONY: demo test test-oldest clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -30,5 +30,13 @@ test: .venv/.installed-test
 	$(INSTALL) --editable ".[test]"
 	touch $@
 
+# The same tests against the oldest supported diffusers, in an environment beside the first.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	grep -v "^diffusers==" constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt torch --no-deps
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable ".[test]" diffusers==0.41.0
+	.venv-oldest/bin/python -m pytest
+
 clean:
-	rm -rf .venv build dist out *.egg-info
+	rm -rf .venv .venv-oldest build dist out *.egg-info

@@ -25,6 +25,9 @@ def generate(
     safe_prompt: Annotated[
         list[str] | None, typer.Option(help="What the safe picture shows; once for each prompt.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Let the checkpoint's own judge preview, check and withhold pictures.")
+    ] = False,
     pair: Annotated[bool, typer.Option("--pair", help="Also write the unsafe original.")] = False,
     grid: Annotated[bool, typer.Option("--grid", help="Draw original and safe side by side over levels.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
@@ -50,6 +53,7 @@ def generate(
         folder = _folder(out)
         options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
         settings = {"model": model or "picto", **options}
+        loop = _judges(pipe) if verify else {}
         safe_prompts: Sequence[str | None] = safe_prompt or [None] * len(prompts)
         calls = [
             options | {"prompt": prompt, "safe_prompt": safe, "policy": policy}
@@ -58,7 +62,7 @@ def generate(
         written = []
         for i, call in enumerate(calls):
             seeds = [seed + i * num_images + k for k in range(num_images)]
-            written += _pictures(pipe, folder, call, seeds, level, pair, settings)
+            written += _pictures(pipe, folder, call, seeds, settings, safety_level=level, return_pair=pair, **loop)
         if grid:
             written.append(_grid(pipe, folder, calls, seed, num_images))
         for path in written:
@@ -86,15 +90,22 @@ def _load(model: str | None, device: str | None) -> DualLatentPipeline:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    from .. import PICTO, DualLatentPipeline
+    from .. import PICTO, AutoDualLatentPipeline
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
-    pipe = DualLatentPipeline.from_pretrained(model or PICTO, dtype=torch.float32 if device == "cpu" else torch.float16)
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    pipe = AutoDualLatentPipeline.from_pretrained(model or PICTO, dtype=dtype)
     return pipe.to(device)
+
+
+def _judges(pipe: DualLatentPipeline) -> dict[str, Any]:
+    from ..judges import judge_of
+
+    return dict.fromkeys(("preview", "verify"), judge_of(pipe))
 
 
 def _folder(out: Path) -> Path:
@@ -117,20 +128,19 @@ def _pictures(
     folder: Path,
     call: dict[str, Any],
     seeds: list[int],
-    level: float | str,
-    pair: bool,
     settings: dict[str, Any],
+    **asked: Any,
 ) -> list[Path]:
     """Draws one prompt's pictures and writes them with their manifest rows; returns the files."""
     from .files import read_manifest, write_manifest, write_png
 
-    output = _draw(pipe, call, seeds, safety_level=level, return_pair=pair)
+    output = _draw(pipe, call, seeds, **asked)
     rows = read_manifest(folder)
     paths = []
     for k, report in enumerate(output.safety):
         row = {"prompt": call["prompt"], **settings, **report.to_dict()}
         sides: dict[str, Image.Image] = {"safe": output.images[k]}
-        if pair:
+        if asked["return_pair"]:
             sides["unsafe"] = output.unsafe_images[k]
         for side, image in sides.items():
             path = folder / f"{len(rows):05d}_{side}.png"

@@ -11,7 +11,6 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from torch import Tensor
-from typing_extensions import Self
 
 from ..bundled import PICTO
 from ..conditions import Rewriter, Stream
@@ -27,6 +26,9 @@ from .closed_loop import draw_all
 from .output import DualLatentOutput
 from .pictures import finish
 from .request import Request, checked
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class DualLatentMixin:
