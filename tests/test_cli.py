@@ -46,6 +46,15 @@ def test_a_second_run_adds_and_overwrites_nothing(model, tmp_path):
     assert len((tmp_path / "manifest.jsonl").read_text().splitlines()) == 4
 
 
+def test_verify_asks_the_judge_beside_the_weights(tmp_path, model):
+    result = run("a pirate in a park", "--verify", "--seed", "1", "--out", str(tmp_path), *QUICK)
+    assert result.exit_code == 0, result.output
+    row = json.loads((tmp_path / "manifest.jsonl").read_text())
+    assert row["score"] is not None and (row["withheld"] or row["score"] < 0.5)
+    refused = run("a pirate in a park", "--verify", "--model", model, "--out", str(tmp_path), *QUICK)
+    assert refused.exit_code == 2 and "brings no judge" in refused.output
+
+
 def test_a_pair_and_a_grid(model, tmp_path):
     result = run(
         *("a man with a knife", "--safe-prompt", "a man", "--pair", "--grid"),

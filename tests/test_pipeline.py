@@ -81,6 +81,16 @@ def test_safe_embeddings_equal_the_safe_prompt(tiny_dual, seeds):
     assert np.array_equal(all_embeds, by_text)
 
 
+def test_each_of_several_pictures_of_a_prompt_gets_its_own_safe_text(tiny_dual, seeds):
+    safe, options = ["a dog", "a house"], {"mask": None, "output_type": "np", **FAST}
+    both = tiny_dual(PROMPTS, safe_prompt=safe, num_images_per_prompt=2, generator=seeds(1, 2, 3, 4), **options)
+    for i in range(2):
+        alone = tiny_dual(
+            PROMPTS[i], safe_prompt=safe[i], num_images_per_prompt=2, generator=seeds(2 * i + 1, 2 * i + 2), **options
+        )
+        assert np.abs(alone.images - both.images[2 * i : 2 * i + 2]).max() <= 1e-4
+
+
 def test_given_latents_are_the_start_of_both_branches(tiny_dual):
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     stock = StableDiffusionPipeline(**tiny_dual.components, requires_safety_checker=False)
@@ -143,16 +153,9 @@ def test_another_pipeline_on_the_same_unet_sees_the_module_itself_during_a_call(
 
 
 def test_the_checkpoints_own_safety_checker_runs_on_the_safe_pictures(seeds):
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-    from transformers import CLIPConfig, CLIPImageProcessor
-
-    tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
-    config = CLIPConfig(vision_config=tower | {"image_size": 30, "patch_size": 15}, projection_dim=32)
-    checker = StableDiffusionSafetyChecker(config).eval()
-    checker.concept_embeds_weights.data.fill_(-2.0)
     stock = tiny.stable_diffusion()
     parts = (stock.vae, stock.text_encoder, stock.tokenizer, stock.unet, stock.scheduler)
-    pipe = DualLatentPipeline(*parts, checker, CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=30))
+    pipe = DualLatentPipeline(*parts, *tiny.safety_checker())
     pipe.set_progress_bar_config(disable=True)
     output = pipe(PROMPTS, generator=seeds(1, 2), output_type="np", **FAST)
     assert output.nsfw_content_detected == [True, True]

@@ -16,8 +16,11 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers import pre_tokenizers
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -94,6 +97,15 @@ def stable_diffusion(prediction_type: str = "epsilon", seed: int = 0, in_channel
     words = tokenizer()
     parts = (vae(), text_encoder(words), words, unet(in_channels), scheduler(prediction_type), None, None)
     return quiet(StableDiffusionPipeline(*parts, requires_safety_checker=False))
+
+
+def safety_checker() -> tuple[StableDiffusionSafetyChecker, CLIPImageProcessor]:
+    """A safety checker that flags everything."""
+    tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = CLIPConfig(vision_config=tower | {"image_size": 30, "patch_size": 15}, projection_dim=32)
+    checker = StableDiffusionSafetyChecker(config).eval()
+    checker.concept_embeds_weights.data.fill_(-2.0)
+    return checker, CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=30)
 
 
 def _clip(words: CLIPTokenizer, projected: bool = False) -> CLIPTextModel | CLIPTextModelWithProjection:
