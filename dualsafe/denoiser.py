@@ -119,6 +119,7 @@ class Preview:
         at: progress in [0, 1] of the look.
         samples: which ones.
         look: is given their predicted clean latents, (samples, C, h, w).
+        done: whether it has looked; a call of few steps may end before.
     """
 
     at: float
@@ -177,17 +178,12 @@ class DualDenoiser:
         index_u, index_s = rearrange(torch.arange(len(sample), device=sample.device), "(g b n) -> b g n", b=2, n=n)
         groups = len(index_u)
         if progress < self.plan.settings.tau:
-            (original,) = self._predict(call, index_u)
-            self._count(range(n), groups)
-            self._show(sample[index_u[0]], original, t)
-            return (_stack(original, original),)
+            return (self._only_original(call, index_u, t),)
         self.left_shared_phase = True
         self._pass_latent_gate(progress)
         dual = self._active
         if not dual:
-            (original,) = self._predict(call, index_u)
-            self._count(range(n), groups)
-            return (_stack(original, original),)
+            return (self._only_original(call, index_u, t),)
         if self._released(progress):
             self.mask = None  # from here on every place may change
             (safe,) = self._predict(call, index_s)
@@ -201,6 +197,13 @@ class DualDenoiser:
         mixed[:, dual] = self._mix(sample[index_u[0, dual]], sample[index_s[0, dual]], original[:, dual], safe, t)
         self._negative_call = self.plan.guidance.apart and not self._negative_call
         return (_stack(original, mixed),)
+
+    def _only_original(self, call: dict[str, Any], index: Tensor, t: float) -> Tensor:
+        """The original's output for both branches."""
+        (original,) = self._predict(call, index)
+        self._count(range(index.shape[1]), len(index))
+        self._show(call[self._names[0]][index[0]], original, t)
+        return _stack(original, original)
 
     def _show(self, z: Tensor, prediction: Tensor, t: float) -> None:
         """Hands the preview its clean latents when they are due; z (sample, ...), prediction (group, sample, ...)."""
@@ -226,14 +229,9 @@ class DualDenoiser:
         return [i for i in self.plan.dual if i not in self.agreed]
 
     def _pass_latent_gate(self, progress: float) -> None:
-        settings = self.plan.settings
-        finds_masks = settings.mask_floor is not None and self.plan.mask is None
-        if (
-            finds_masks
-            and settings.latent_gate is not None
-            and progress >= settings.latent_gate
-            and self.mask is not None
-        ):
+        """From the gate on, samples whose found mask was empty at every step so far need no safe branch."""
+        gate, found = self.plan.settings.latent_gate, self.mask is not None and self.plan.mask is None
+        if gate is not None and found and progress >= gate:
             self.agreed |= set(self.plan.dual) - self._parted
 
     def _released(self, progress: float) -> bool:

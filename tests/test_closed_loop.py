@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualsafe import MethodSettings
+from dualsafe import MethodSettings, Policy
 from dualsafe.judges import Verdict, as_judge, ask
 
 PROMPTS = ["a pirate in a park", "a cat on a beach"]
@@ -48,6 +48,24 @@ def test_what_the_preview_flags_starts_over_and_the_others_stay(tiny_dual, seeds
     assert flagged.categories == ("violence",) and flagged.score == 0.9
 
 
+def test_a_call_too_short_for_a_preview_is_judged_at_its_end(tiny_dual, seeds):
+    judge = Scripted([SEEN, CLEAR])
+    settings = MethodSettings(tau=0.0, preview=0.9)
+    options = {"preview": judge, "settings": settings, "generator": seeds(1, 2)}
+    output = tiny_dual(PROMPTS, **options, **(FAST | {"num_inference_steps": 2}))
+    assert [report.gate for report in output.safety] == ["preview", "prompt"] and len(judge.shown) == 1
+
+
+def test_a_preview_is_shown_beside_branches_that_agree(tiny_dual, seeds):
+    judge = Scripted([SEEN])
+    settings = MethodSettings(tau=0.0, latent_gate=0.2, preview=0.5)
+    prompts = ["a man with a knife", PROMPTS[0]]
+    output = tiny_dual(
+        prompts, safe_prompt=[prompts[0], None], preview=judge, settings=settings, generator=seeds(1, 2), **FAST
+    )
+    assert [report.gate for report in output.safety] == ["latent", "preview"]
+
+
 def test_a_flagged_picture_is_what_its_safe_prompt_would_have_given(tiny_dual, seeds):
     whole = {"settings": MethodSettings(tau=0.0, mask_floor=None)}
     flagged = tiny_dual(PROMPTS[:1], preview=Scripted([SEEN]), generator=seeds(1), **whole, **FAST)
@@ -78,6 +96,17 @@ def test_what_stays_flagged_is_withheld(tiny_dual, seeds):
         PROMPTS, verify=lambda images: [True] * len(images), max_tries=0, **(FAST | {"output_type": "latent"})
     )
     assert latents.images.abs().max() == 0
+
+
+def test_a_policy_without_aims_shows_the_counterpart_or_nothing(tiny_dual, seeds):
+    knife, blood = {"term": "knife", "counterpart": "flower"}, {"term": "blood", "counterpart": None}
+    data = {"description": "", "concepts": [knife, blood]}
+    policy = Policy.from_data({"id": "own", "version": 1, "description": "", "categories": {"violence": data}}, "own")
+    judge = Scripted([SEEN, Verdict(True, concepts=("blood",))])
+    output = tiny_dual(PROMPTS, preview=judge, generator=seeds(1, 2), **(FAST | {"policy": policy}))
+    assert output.safety[0].safe_prompt == "a pirate in a park with a flower"
+    assert [report.withheld for report in output.safety] == [False, True]
+    assert output.images[1].max() == 0
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("out of memory"), [CLEAR]], ids=["crash", "too few"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..policy import Policy
+from ..policy import Policy, with_article
 from .decide import Decision, Gate
 
 
@@ -18,12 +18,22 @@ def aimed(decision: Decision, texts: dict[str, str], seen: Iterable[str], policy
         seen: what the judge saw: terms or category names of the policy; others are passed over.
         gate: what decides now.
     """
-    categories = _categories(seen, policy) or tuple(policy.categories)
-    aims = dict.fromkeys(aim for name in categories if (aim := policy.categories[name].aim))
+    seen = tuple(seen)
+    categories = _categories(seen, policy)
+    aims = [aim for name in categories or policy.categories if (aim := policy.categories[name].aim)]
+    aims = aims or _counterparts(seen, policy)
     base = decision.safe_texts or texts
-    safe = {name: _told(text, aims) for name, text in base.items()}
-    found = dict.fromkeys([*decision.categories, *_categories(seen, policy)])
+    safe = {name: _told(text, dict.fromkeys(aims)) for name, text in base.items()}
+    found = dict.fromkeys([*decision.categories, *categories])
     return replace(decision, kind="dual", gate=gate, safe_texts=safe, categories=tuple(found))
+
+
+def _counterparts(seen: Iterable[str], policy: Policy) -> list[str]:
+    """For a policy whose categories have no aims: the counterparts of the concepts that were seen."""
+    concepts = [concept for category in policy.categories.values() for concept in category.concepts]
+    return [
+        f"with {with_article(c.counterpart)}" for name in seen for c in concepts if name in c.terms and c.counterpart
+    ]
 
 
 def _told(text: str, aims: Iterable[str]) -> str:

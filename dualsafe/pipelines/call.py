@@ -95,6 +95,8 @@ class Call:
         with standing_in(self.pipe, stand_ins):
             final = self.pipe._spatial(self._stock_call(**told)[0], self.given)
         check_safe(final, denoiser)
+        if looking and looking.samples and not looking.done:  # too few steps to be seen half-way
+            looking.look(final[looking.samples])
         self._keep(rows, final, denoiser)
 
     def originals(self) -> Tensor:

@@ -40,7 +40,7 @@ def _verify(call: Call, judge: Judge) -> None:
     """Judges every picture that a level asks to be safe; tries again, then withholds."""
     pending = [i for i, sample in enumerate(call.samples) if sample.decision.level > 0]
     for step in range(call.request.max_tries + 1):
-        pending = _flagged(call, pending, judge)
+        pending = _flagged(call, [i for i in pending if not call.samples[i].withheld], judge)
         if not pending:
             return
         if step < call.request.max_tries:
@@ -61,15 +61,23 @@ def _flagged(call: Call, rows: list[int], judge: Judge) -> list[int]:
 
 
 def _aim(call: Call, rows: Iterable[int], gate: Gate, settings: MethodSettings) -> None:
-    """Draws `rows` again under a safe condition aimed at all that was seen in them so far."""
-    request = call.request
+    """Draws `rows` again under a safe condition aimed at all that was seen in them so far.
+
+    Where neither the policy nor the caller says what to show instead, the picture is withheld.
+    """
+    request, again = call.request, []
     for i in rows:
         sample = call.samples[i]
         texts = {name: each[i // request.images_per_prompt] for name, each in request.texts.items()}
         seen = [concept for verdict in sample.verdicts for concept in verdict.concepts]
         sample.decision = aimed(sample.decision, texts, seen, request.policy, gate)
+        if sample.decision.safe_texts == texts and not request.safe_embeds:
+            sample.withheld = True
+            continue
         if gate == "verify":
             sample.decision = replace(sample.decision, level=1.0)
         sample.settings = settings
         sample.tries += 1
-    call.draw(list(rows))
+        again.append(i)
+    if again:
+        call.draw(again)

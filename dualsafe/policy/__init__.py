@@ -2,7 +2,7 @@
 
 from .minors import refuse_sexualised_minors
 from .model import Category, Concept, Policy
-from .rewrite import Rewrite, Trigger, rewrite
+from .rewrite import Rewrite, Trigger, rewrite, with_article
 from .shipped import SHIPPED, resolve
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "refuse_sexualised_minors",
     "resolve",
     "rewrite",
+    "with_article",
 ]

@@ -51,6 +51,11 @@ def rewrite(policy: Policy, prompt: str) -> Rewrite:
     return Rewrite(_tidy(text) if triggers else prompt, triggers)
 
 
+def with_article(noun: str) -> str:
+    """The noun with "a" or "an"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def _without(text: str, match: Match) -> str:
     start = max(0, match.start - _REACH)
     head, before, after = text[:start], text[start : match.start], text[match.end :]
@@ -64,7 +69,7 @@ def _without(text: str, match: Match) -> str:
     if article and article[1].lower() == "the":
         return f"{head}{before}{article[1]} {counterpart}{after}"
     if article or _JOINT.search(before):
-        counterpart = f"{'an' if counterpart[0] in 'aeiou' else 'a'} {counterpart}"
+        counterpart = with_article(counterpart)
     return head + before + counterpart + after
 
 
