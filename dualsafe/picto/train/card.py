@@ -12,7 +12,7 @@ tags: [stable-diffusion, text-to-image, test-model]
 # picto
 
 A complete Stable Diffusion stack at a small scale: CLIP text and vision, `AutoencoderKL` (64x64 to 16x16x4), a
-cross-attention `UNet2DConditionModel` (epsilon prediction), DDIM, a BPE `CLIPTokenizer`, and an attribute judge.
+cross-attention `UNet2DConditionModel` (epsilon prediction), DDIM, a BPE `CLIPTokenizer`, and two attribute judges.
 Trained from nothing by `python -m dualsafe.picto.train` on procedurally drawn, harmless pictograms. It is a
 measuring instrument for safety methods; numbers measured on it say nothing about a real checkpoint.
 
@@ -22,7 +22,8 @@ measuring instrument for safety methods; numbers measured on it say nothing abou
 
 {table}
 
-Held-out renders for the autoencoder, CLIP and the judge. `stack`: share of 500 held-out prompts (200 explicit, 200
+`steps` and `minutes` are of the last run; the stages `clip` and `unet` went on from weights of earlier runs. Held-out
+renders for the autoencoder, CLIP and the judges. `stack`: share of 500 held-out prompts (200 explicit, 200
 neighbour, 100 benign) whose picture shows the attribute, by the judge; DDIM 25 steps, guidance 5;
 `python -m dualsafe.picto.train card`.
 """
