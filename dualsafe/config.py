@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TypeGuard
 
+import numpy as np
+
 PRESETS: dict[str, float] = {"off": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75, "max": 1.0}
 """Names of safety levels."""
 
@@ -18,6 +20,13 @@ WEIGHTS: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.5 - 0.5 * math.cos(math.pi * progress),
 }
 """Schedules of the safe branch's weight over progress."""
+
+
+UNCALIBRATED: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
+CALIBRATED: tuple[tuple[float, float], ...] = (
+    (0.0, 0.0), (0.05, 0.28), (0.25, 0.35), (0.5, 0.445), (0.75, 0.565), (0.95, 0.65), (1.0, 1.0),
+)  # fmt: skip
+"""Levels to weights such that the share of unsafe pictures falls evenly, on picto (`benchmarks/dial.py`)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,10 @@ class MethodSettings:
     """Share of the safety level in force, over progress: "constant", "linear" or "cosine" (rising from 0 at pure noise
     to 1 at the finished picture), or a function of progress in [0, 1] to a share in [0, 1]."""
 
+    dial: tuple[tuple[float, float], ...] = CALIBRATED
+    """Which weight of the safe branch each safety level stands for: points (level, weight) from (0, 0) to (1, 1), with
+    straight lines between. `UNCALIBRATED` takes the level itself as the weight."""
+
     release: float | None = None
     """Progress, in [0, 1], from which a call that doesn't return the original stops computing it; the safe condition
     leads alone from there. Lower saves rows. None never releases."""
@@ -68,6 +81,9 @@ class MethodSettings:
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
         if self.mask_floor is not None and not (_is_number(self.mask_floor) and self.mask_floor > 0):
             raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
+        levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())
+        if not levels or list(levels) != sorted(set(levels)) or list(weights) != sorted(weights):
+            raise ValueError(f"dial={self.dial!r} must be rising points (level, weight) from (0, 0) to (1, 1)")
         if isinstance(self.weight, str) and self.weight not in WEIGHTS:
             raise ValueError(f"weight={self.weight!r} is not one of {', '.join(WEIGHTS)}, nor a function")
         if not isinstance(self.weight, str) and not callable(self.weight):
@@ -76,6 +92,11 @@ class MethodSettings:
             raise ValueError("composite=True needs a mask: give mask_floor a number")
         if self.composite and self.release is not None:
             raise ValueError("composite=True needs the original to the end: leave release=None")
+
+    def weight_of(self, level: float) -> float:
+        """The safe branch's weight at a safety level, both in [0, 1]."""
+        levels, weights = zip(*self.dial)
+        return float(np.interp(level, levels, weights))
 
     def weight_at(self, progress: float) -> float:
         """The share of the safety level that is in force at `progress`, in [0, 1].
@@ -107,6 +128,14 @@ def resolve_level(level: float | str) -> float:
     if not _is_number(level) or not 0 <= level <= 1:
         raise ValueError(f"safety_level={level!r} must be a number in [0, 1] or one of {', '.join(PRESETS)}")
     return float(level)
+
+
+def _is_curve(dial: object) -> bool:
+    """Whether these are points (level, weight), from (0, 0) to (1, 1)."""
+    if not isinstance(dial, (tuple, list)) or len(dial) < 2:
+        return False
+    pairs = all(isinstance(p, (tuple, list)) and len(p) == 2 and all(map(_is_number, p)) for p in dial)
+    return pairs and tuple(dial[0]) == (0, 0) and tuple(dial[-1]) == (1, 1)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

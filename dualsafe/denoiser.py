@@ -92,14 +92,14 @@ class Plan:
     """What one call does to each of its N samples.
 
     Attributes:
-        levels: the weight of the safe branch per sample, in [0, 1]; 0 leaves the sample on the stock path.
+        weights: the weight of the safe branch per sample, in [0, 1]; 0 leaves the sample on the stock path.
         settings: phases and mask.
         guidance: as the pipeline applies it.
         keep_original: whether the original branch must be right to the last step.
         mask: (N, 1, H, W) in [0, 1], where the caller lets each sample change, instead of a mask that is found.
     """
 
-    levels: list[float]
+    weights: list[float]
     settings: MethodSettings
     guidance: Guidance
     keep_original: bool = False
@@ -108,7 +108,7 @@ class Plan:
     @property
     def dual(self) -> list[int]:
         """The samples that have a safe branch."""
-        return [i for i, level in enumerate(self.levels) if level > 0]
+        return [i for i, weight in enumerate(self.weights) if weight > 0]
 
 
 @dataclass
@@ -152,7 +152,7 @@ class DualDenoiser:
     agreed: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self.rows = [0] * len(self.plan.levels)
+        self.rows = [0] * len(self.plan.weights)
         self._names = list(inspect.signature(getattr(self.model, "_orig_mod", self.model).forward).parameters)
         self._grid: tuple[int, int] | None = None
         self._negative_call = False
@@ -163,7 +163,7 @@ class DualDenoiser:
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor]:
         call = dict(zip(self._names, args)) | kwargs
-        sample, n, dual = call[self._names[0]], len(self.plan.levels), self.plan.dual
+        sample, n, dual = call[self._names[0]], len(self.plan.weights), self.plan.dual
         t = self.schedule.timestep(call["timestep"])
         progress = self.schedule.progress(t)
         if self._grid is None and call.get("img_ids") is not None:
@@ -236,7 +236,7 @@ class DualDenoiser:
 
     def _released(self, progress: float) -> bool:
         """Whether the original branch is no longer needed; a benign sample in the batch needs it to the end."""
-        settings, everyone_dual = self.plan.settings, len(self._active) == len(self.plan.levels)
+        settings, everyone_dual = self.plan.settings, len(self._active) == len(self.plan.weights)
         if settings.release is None or settings.composite or self.plan.mask is not None:
             return False
         if self.plan.keep_original or not everyone_dual:
@@ -268,7 +268,7 @@ class DualDenoiser:
         z_u, z_s = self._latents(z_u, g_u), self._latents(z_s, g_s)
         g_u, g_s = self._spatial(g_u), self._spatial(g_s)
         strength = self.plan.settings.weight_at(self.schedule.progress(t))
-        weight = torch.tensor([strength * self.plan.levels[i] for i in self._active], device=z_u.device)
+        weight = torch.tensor([strength * self.plan.weights[i] for i in self._active], device=z_u.device)
         weight = weight.view(-1, 1, 1, 1)
         if self.plan.mask is not None:
             self.mask = F.adaptive_max_pool2d(self.plan.mask.to(weight), z_u.shape[-2:])
@@ -290,7 +290,7 @@ class DualDenoiser:
         if self.mask is None or not (frozen or self._negative_call):
             difference = method.difference(x0_s, x0_u) * (guidance.scale if guidance.apart else 1)
             found = method.difference_mask(difference, floor)
-            self.mask = found.new_zeros(len(self.plan.levels), *found.shape[1:])
+            self.mask = found.new_zeros(len(self.plan.weights), *found.shape[1:])
             self.mask[dual] = found
             self._parted |= {i for i, mask in zip(dual, found) if mask.any()}
         return self.mask[dual]

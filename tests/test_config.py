@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dualsafe import PRESETS, MethodSettings
-from dualsafe.config import resolve_level
+from dualsafe.config import UNCALIBRATED, resolve_level
 
 
 def test_presets_and_numbers_resolve():
@@ -26,6 +26,22 @@ def test_a_bad_level_is_named(level):
 def test_a_bad_setting_is_named(field, value):
     with pytest.raises(ValueError, match=f"{field}="):
         MethodSettings(**{field: value})
+
+
+def test_the_dial_runs_from_nothing_to_everything():
+    settings = MethodSettings()
+    weights = [settings.weight_of(0.01 * i) for i in range(101)]
+    assert weights[0] == 0 and weights[-1] == 1 and weights == sorted(weights)
+    assert MethodSettings(dial=UNCALIBRATED).weight_of(0.3) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "dial",
+    [(), ((0, 0),), ((0, 0), (1, 0.9)), ((0, 0), (0.5, 0.9), (0.6, 0.2), (1, 1)), ((0, 0), (0, 0.1), (1, 1)), "up", 3],
+)
+def test_a_bad_dial_is_named(dial):
+    with pytest.raises(ValueError, match="dial="):
+        MethodSettings(dial=dial)
 
 
 def test_contradictory_settings_are_refused():

@@ -128,12 +128,13 @@ class Call:
 
     def _plan(self, rows: list[int]) -> Plan:
         samples = [self.samples[i] for i in rows]
-        levels = [s.decision.level if s.decision.kind == "dual" else 0.0 for s in samples]
+        settings = samples[0].settings
+        weights = [settings.weight_of(s.decision.level) if s.decision.kind == "dual" else 0.0 for s in samples]
         guidance = self.pipe._guidance(self.given)
         mask = self.request.mask
         if mask is not None:
             mask = mask[[i // self.request.images_per_prompt for i in rows]]
-        return Plan(levels, samples[0].settings, guidance, keep_original=self.request.return_pair, mask=mask)
+        return Plan(weights, settings, guidance, keep_original=self.request.return_pair, mask=mask)
 
     def _stacked(self, embeds: dict[str, Tensor], rows: list[int], dual: list[int]) -> dict[str, Tensor]:
         """Embeddings of both branches; a benign sample's safe row is its own and stays unused."""

@@ -102,8 +102,9 @@ class DualLatentMixin:
         """Generates safe pictures; all other arguments, positional ones too, are those of the stock pipeline.
 
         Args:
-            safety_level: weight of the safe branch in [0, 1], a name from `dualsafe.PRESETS`, or one for each prompt.
-                At 0 the picture is the stock picture, to the bit, at the stock cost.
+            safety_level: in [0, 1], a name from `dualsafe.PRESETS`, or one for each prompt. At 0 the picture is the
+                stock picture, to the bit, at the stock cost; at 1 the safe branch has all the weight; `settings.dial`
+                says which weight the levels between stand for.
             safe_prompt: what the safe branch is told; one for each prompt, None where the policy is to find it.
             safe_prompt_embeds: the same as embeddings, (prompts, tokens, width).
             safe_pooled_prompt_embeds: their pooled form, (prompts, width), for the families that have one.

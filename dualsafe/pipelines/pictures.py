@@ -27,7 +27,7 @@ def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
     """
     broken = (~torch.isfinite(final)).flatten(1).any(1).nonzero().flatten().tolist()
     if broken:
-        n = len(denoiser.plan.levels)
+        n = len(denoiser.plan.weights)
         raise NonFiniteLatentsError(
             f"denoising gave NaN or infinite latents for sample {broken[0] % n}; no picture is returned"
         )
