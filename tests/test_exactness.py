@@ -141,7 +141,7 @@ def test_release_spares_the_original_rows_and_only_without_a_pair(dual, seeds):
 
 def test_the_shared_phase_costs_the_stock_rows(dual, seeds):
     options = {"safe_prompt": SAFE, "generator": seeds(1, 2), **(FAST | {"num_inference_steps": 10})}
-    none = dual(UNSAFE, settings=MethodSettings(tau=0.0), **options)
-    some = dual(UNSAFE, settings=MethodSettings(tau=0.35), **options)
+    none = dual(UNSAFE, settings=MethodSettings(tau=0.0, mask_floor=None), **options)
+    some = dual(UNSAFE, settings=MethodSettings(tau=0.35, mask_floor=None), **options)
     assert none.safety[0].denoiser_rows == 40
     assert 20 < some.safety[0].denoiser_rows < 40

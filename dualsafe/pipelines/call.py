@@ -31,7 +31,6 @@ class Sample:
 
     Attributes:
         decision, settings: what its latest pass was told.
-        original: the original branch's final latents (C, h, w) of the first pass.
         safe: final latents of the safe branch; None where the original is the picture.
         pixels: `safe` decoded and composited, (3, H, W).
         mask: where the safe picture may differ, (1, h, w) in [0, 1]; None where it is everywhere.
@@ -42,7 +41,6 @@ class Sample:
 
     decision: Decision
     settings: MethodSettings
-    original: Tensor = field(init=False)
     safe: Tensor | None = None
     pixels: Tensor | None = None
     mask: Tensor | None = None
@@ -60,7 +58,14 @@ class Call:
         stock_call: the stock class's `__call__`, bound.
         given: all arguments of the stock call.
         request: what was asked, checked.
+
+    Attributes:
+        samples: one a picture, in the batch's order.
+        original_latents: final latents of the original branch from the first pass, (N, C, h, w), in the memory layout
+            that the stock loop gave them: decoding them contiguous would round differently.
     """
+
+    original_latents: Tensor
 
     def __init__(self, pipe: DualLatentMixin, stock_call: Callable, given: dict[str, Any], request: Request):
         self.pipe, self.given, self.request = pipe, given, request
@@ -102,7 +107,7 @@ class Call:
     def originals(self) -> Tensor:
         """Pixels of all originals, decoded in the stock batch's shape, (N, 3, H, W)."""
         if self._originals is None:
-            self._originals = self.decoded(torch.stack([s.original for s in self.samples]))
+            self._originals = self.decoded(self.original_latents)
         return self._originals
 
     def decoded(self, latents: Tensor) -> Tensor:
@@ -197,11 +202,11 @@ class Call:
     def _keep(self, rows: list[int], final: Tensor, denoiser: DualDenoiser) -> None:
         """Stores what a pass has drawn; composites over the first pass's originals."""
         dual, count = denoiser.plan.dual, len(rows)
+        if not hasattr(self, "original_latents"):
+            self.original_latents = final[:count]
         for k, i in enumerate(rows):
             sample = self.samples[i]
             sample.rows += denoiser.rows[k]
-            if not hasattr(sample, "original"):
-                sample.original = final[k]
         if not dual:
             return
         safe = final[count:][dual]

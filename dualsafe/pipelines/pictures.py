@@ -50,13 +50,14 @@ def finish(call: Call, generator: Generators) -> DualLatentOutput:
 
 
 def _latents(call: Call) -> dict[str, Any]:
-    safe = [sample.original if sample.safe is None else sample.safe for sample in call.samples]
-    safe = [latents * 0 if sample.withheld else latents for latents, sample in zip(safe, call.samples)]
-    unsafe = torch.stack([sample.original for sample in call.samples]) if call.request.return_pair else None
-    return {
-        "images": call.pipe._packed(torch.stack(safe)),
-        "unsafe_images": None if unsafe is None else call.pipe._packed(unsafe),
-    }
+    latents = call.original_latents.clone()
+    for i, sample in enumerate(call.samples):
+        if sample.safe is not None:
+            latents[i] = sample.safe
+        if sample.withheld:
+            latents[i] = 0
+    unsafe = call.pipe._packed(call.original_latents) if call.request.return_pair else None
+    return {"images": call.pipe._packed(latents), "unsafe_images": unsafe}
 
 
 def _pictures(call: Call) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _of_type(pipe: DualLatentMixin, pixels: Tensor, kind: str, denormalize: list
 
 def _masks(call: Call) -> Images:
     """Where each picture could change, (N, 1, h, w) in [0, 1]: its mask, everything without one, nothing if benign."""
-    kind, latents = call.given["output_type"], torch.stack([sample.original for sample in call.samples])
+    kind, latents = call.given["output_type"], call.original_latents
     area = latents.new_zeros(len(latents), 1, *latents.shape[-2:], dtype=torch.float32)
     for i, sample in enumerate(call.samples):
         if sample.safe is not None:
