@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from dualsafe import MethodSettings, Policy
 from dualsafe.judges import Verdict, as_judge, ask
@@ -119,6 +120,19 @@ def test_a_judge_that_fails_flags_everything(tiny_dual, seeds, answer):
     output = tiny_dual(PROMPTS, verify=judge, max_tries=1, generator=seeds(1, 2), **FAST)
     assert [report.withheld for report in output.safety] == [True, True]
     assert output.images.max() == 0
+
+
+def test_a_flagged_picture_whose_mask_stays_empty_is_drawn_again_without_one(tiny_dual, seeds):
+    settings = MethodSettings(mask_floor=1e6)
+    output = tiny_dual(PROMPTS, preview=Scripted([SEEN, CLEAR]), settings=settings, generator=seeds(1, 2), **FAST)
+    assert not np.array_equal(output.images[0], stock(tiny_dual, seeds)[0])
+    assert output.safety[0].tries == 2 and output.safety[0].mask_area == 1 and output.safety[0].gate == "preview"
+
+
+def test_a_flagged_picture_that_the_callers_mask_keeps_as_it_is_is_withheld(tiny_dual, seeds):
+    nowhere = torch.zeros(16, 16)
+    output = tiny_dual(PROMPTS, preview=Scripted([SEEN, CLEAR]), mask=nowhere, generator=seeds(1, 2), **FAST)
+    assert [report.withheld for report in output.safety] == [True, False] and output.images[0].max() == 0
 
 
 def test_level_zero_asks_no_judge(tiny_dual, seeds):

@@ -221,6 +221,7 @@ class Call:
             sample = self.samples[rows[k]]
             if k in denoiser.agreed:
                 sample.decision = replace(sample.decision, gate="latent")
+                sample.safe = sample.pixels = sample.mask = None
                 continue
             sample.safe = safe[j]
             sample.pixels = None if pixels is None else pixels[j]

@@ -9,7 +9,7 @@ from typing import Any
 from ..conditions import Gate, aimed
 from ..config import MethodSettings
 from ..judges import Judge, ask
-from .call import Call
+from .call import Call, Sample
 
 LADDER: tuple[dict[str, Any], ...] = (
     {"tau": 0.1},
@@ -79,5 +79,17 @@ def _aim(call: Call, rows: Iterable[int], gate: Gate, settings: MethodSettings) 
         sample.settings = settings
         sample.tries += 1
         again.append(i)
-    if again:
-        call.draw(again)
+    if not again:
+        return
+    call.draw(again)
+    unchanged = [i for i in again if _unchanged(call.samples[i])]
+    if unchanged and settings.mask_floor is not None and request.mask is None:
+        _aim(call, unchanged, gate, replace(settings, **LADDER[-1]))
+    else:
+        for i in unchanged:
+            call.samples[i].withheld = True
+
+
+def _unchanged(sample: Sample) -> bool:
+    """Whether the safe branch came to nothing, so that the picture is still the flagged original."""
+    return sample.safe is None or (sample.mask is not None and not bool(sample.mask.any()))
