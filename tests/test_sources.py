@@ -30,6 +30,12 @@ def test_a_rewriter_is_asked_only_where_something_was_found(tiny_dual, seeds):
     assert output.safety[0].triggers == ("knife",) and output.safety[0].gate == "prompt"
 
 
+def test_a_rewriter_is_not_asked_at_level_zero(tiny_dual):
+    asked = []
+    tiny_dual(PROMPT, rewriter=asked.append, safety_level=0, **FAST)
+    assert asked == []
+
+
 def test_what_the_policy_still_finds_in_the_answer_is_taken_out(tiny_dual):
     output = tiny_dual(PROMPT, rewriter=lambda prompt: "a man with a bomb", **FAST)
     assert output.safety[0].safe_prompt == "a man with a balloon"

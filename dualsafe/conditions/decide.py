@@ -57,7 +57,7 @@ def decide(
         safe_prompts: the caller's safe texts, one a prompt, if any; None among them leaves that prompt to the policy.
         embeds_given: whether the caller gave the safe branch's embeddings.
         rewrites: whether the policy's terms are taken out of the safe text; else it is the prompt itself.
-        rewriter: the caller's; asked for the prompts in which the policy finds something.
+        rewriter: the caller's; asked for the prompts in which the policy finds something, if their level isn't 0.
         timeout: seconds for each prompt.
 
     Raises:
@@ -79,7 +79,7 @@ def decide(
         categories = tuple(dict.fromkeys(trigger.category for trigger in triggers))
         level = _level(level, categories, policy)
         safe_texts = {name: found[name].text if rewrites else each[i] for name, each in texts.items()}
-        if safe_prompt is None and rewriter is not None and triggers:
+        if safe_prompt is None and rewriter is not None and triggers and level > 0:
             safe_prompt = _reworded(rewriter, texts["prompt"][i], timeout, policy)
         if safe_prompt is not None:
             safe_texts = {"prompt": safe_prompt}
