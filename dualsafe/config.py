@@ -41,12 +41,16 @@ class MethodSettings:
     """Progress, in [0, 1], until which both branches share the original's steps. Higher keeps more of the original's
     layout and saves rows; too high (over about 0.3) and what is unsafe can't be taken back."""
 
-    mask_floor: float | None = 0.5
+    mask_floor: float | None = 1.0
     """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
     Higher changes less of the picture."""
 
     mask_freeze: float = 0.6
     """Progress, in [0, 1], from which the mask stays as it is."""
+
+    mask_attention: float | None = None
+    """Share of a sample's largest cross-attention to the words that differ, in [0, 1], under which a place stays out of
+    the mask although the clean latents differ; None doesn't look. Higher changes less. UNets only."""
 
     latent_gate: float | None = 0.6
     """Progress, in [0, 1], from which a sample whose mask was empty at every step so far follows the original for good:
@@ -75,7 +79,7 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "mask_freeze", "latent_gate", "release", "preview"):
+        for name in ("tau", "mask_freeze", "mask_attention", "latent_gate", "release", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import method
+from .attention import CrossAttention
 from .config import MethodSettings
 
 
@@ -96,6 +97,7 @@ class Plan:
         settings: phases and mask.
         guidance: as the pipeline applies it.
         keep_original: whether the original branch must be right to the last step.
+        words: (branch, N, T) bool, the tokens in which each sample's two prompts differ, if their attention counts.
         mask: (N, 1, H, W) in [0, 1], where the caller lets each sample change, instead of a mask that is found.
     """
 
@@ -103,6 +105,7 @@ class Plan:
     settings: MethodSettings
     guidance: Guidance
     keep_original: bool = False
+    words: Tensor | None = None
     mask: Tensor | None = None
 
     @property
@@ -157,6 +160,7 @@ class DualDenoiser:
         self._grid: tuple[int, int] | None = None
         self._negative_call = False
         self._parted: set[int] = set()
+        self._attention: list[Tensor] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -190,7 +194,8 @@ class DualDenoiser:
             self._count(range(n), groups)
             return (_stack(safe, safe),)
 
-        original, safe = self._predict(call, index_u, index_s[:, dual])
+        self._attention.clear()
+        original, safe = self._predict(call, index_u, index_s[:, dual], words=self._words(t))
         self._count([*range(n), *dual], groups)
         self._show(sample[index_u[0]], original, t)
         mixed = original.clone()
@@ -243,23 +248,53 @@ class DualDenoiser:
             return False
         return progress >= settings.release
 
-    def _predict(self, call: dict[str, Any], *branches: Tensor) -> list[Tensor]:
+    def _predict(self, call: dict[str, Any], *branches: Tensor, words: list[Tensor] | None = None) -> list[Tensor]:
         """The model's output for rows (group, sample) of each branch: a list of (group, sample, C, h, w).
 
         One call a branch keeps the original's batch the stock pipeline's batch, so its result is the same to the bit.
+        `words` (sample, T) of each branch, if given, are those whose attention is kept.
         """
         if self.plan.settings.stacked and len(branches) > 1:
-            (together,) = self._predict(call, torch.cat(branches, 1))
+            (together,) = self._predict(call, torch.cat(branches, 1), words=words and [torch.cat(words)])
             return list(together.split([branch.shape[1] for branch in branches], 1))
         total = len(call[self._names[0]])
         outputs = []
-        for branch in branches:
+        for i, branch in enumerate(branches):
             part = {name: v if name in _UNBATCHED else _take(v, branch.flatten(), total) for name, v in call.items()}
-            outputs.append(rearrange(self._forward(part), "(g n) ... -> g n ...", g=len(branch)))
+            output = self._watched(part, words[i]) if words else self._forward(part)
+            outputs.append(rearrange(output, "(g n) ... -> g n ...", g=len(branch)))
         return outputs
 
     def _forward(self, call: dict[str, Any]) -> Tensor:
         return self.model(**call | {"return_dict": False})[0]
+
+    def _watched(self, call: dict[str, Any], words: Tensor) -> Tensor:
+        """`_forward`, with the attention to `words` kept.
+
+        Raises:
+            ValueError: there is none to be seen.
+        """
+        height, width = call[self._names[0]].shape[-2:]
+        with CrossAttention(words.to(call[self._names[0]].device), (height, width)) as seen:
+            output = self._forward(call)
+        if seen.map is None:
+            raise ValueError(
+                f"mask_attention={self.plan.settings.mask_attention}: no cross-attention was seen; it needs a UNet "
+                "with torch's own attention, not compiled and without xformers"
+            )
+        self._attention.append(seen.map)
+        return output
+
+    def _words(self, t: float) -> list[Tensor] | None:
+        """The tokens to watch in each branch's call, where this step is one that finds a mask."""
+        if self.plan.words is None or not self._seeks_mask(t):
+            return None
+        return [self.plan.words[0], self.plan.words[1, self._active]]
+
+    def _seeks_mask(self, t: float) -> bool:
+        """Whether the mask is this step's own: it isn't frozen yet, and a negative call keeps its positive call's."""
+        frozen = self.schedule.progress(t) >= self.plan.settings.mask_freeze
+        return self.mask is None or not (frozen or self._negative_call)
 
     def _mix(self, z_u: Tensor, z_s: Tensor, original: Tensor, safe: Tensor, t: float) -> Tensor:
         """The safe branch's prediction: guide both branches, see where each would end, find the mask, blend."""
@@ -281,19 +316,23 @@ class DualDenoiser:
         return self._packed(torch.where((weight == 0) & (z_s == z_u), g_u, mixed))
 
     def _find_mask(self, x0_s: Tensor, x0_u: Tensor, t: float, floor: float) -> Tensor:
-        """The mask of the dual samples: the current step's until it is frozen.
-
-        A step's negative call keeps the mask of its positive call.
-        """
+        """The mask of the dual samples: the current step's until it is frozen."""
         guidance, dual = self.plan.guidance, self._active
-        frozen = self.schedule.progress(t) >= self.plan.settings.mask_freeze
-        if self.mask is None or not (frozen or self._negative_call):
+        if self.mask is None or self._seeks_mask(t):
             difference = method.difference(x0_s, x0_u) * (guidance.scale if guidance.apart else 1)
             found = method.difference_mask(difference, floor)
+            if self._attention:
+                found = found * self._attended(dual)
             self.mask = found.new_zeros(len(self.plan.weights), *found.shape[1:])
             self.mask[dual] = found
             self._parted |= {i for i, mask in zip(dual, found) if mask.any()}
         return self.mask[dual]
+
+    def _attended(self, dual: list[int]) -> Tensor:
+        """Where either branch looks at the words in which the two prompts differ, (dual, 1, h, w)."""
+        n = len(self.plan.weights)
+        attention, share = torch.cat(self._attention), self.plan.settings.mask_attention or 0.0
+        return method.attended(torch.maximum(attention[:n][dual], attention[n:]), share)
 
     def _spatial(self, x: Tensor) -> Tensor:
         """Packed latents (N, patches, C * 4) as (N, C, h, w); others as they are."""

@@ -95,6 +95,11 @@ def difference_mask(difference: Tensor, floor: float) -> Tensor:
     return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))
 
 
+def attended(attention: Tensor, share: float) -> Tensor:
+    """Where attention (N, 1, h, w), relative to each sample's largest, is at least `share`, dilated by one; 0 or 1."""
+    return F.max_pool2d((attention >= share).to(attention.dtype), 3, stride=1, padding=1)
+
+
 def composite(safe: Tensor, original: Tensor, mask: Tensor, feather: int = 2) -> Tensor:
     """The safe picture inside the mask, the original's exact pixels outside.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .calibrate import calibrate
 from .generate import generate
 from .policy import policies
 
@@ -15,4 +16,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate)
+app.command()(calibrate)
 app.add_typer(policies, name="policy")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .failure import one_line_errors
+from .load import load_pipeline
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,7 +50,7 @@ def generate(
         if safe_prompt and len(safe_prompt) != len(prompts):
             raise ValueError(f"--safe-prompt was given {len(safe_prompt)} times for {len(prompts)} prompts")
         seed = random.SystemRandom().randrange(2**31) if seed is None else seed
-        pipe = _load(model, device)
+        pipe = load_pipeline(model, device)
         folder = _folder(out)
         options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
         settings = {"model": model or "picto", **options}
@@ -83,23 +84,6 @@ def _level(text: str) -> float:
     except ValueError:
         level = text
     return resolve_level(level)
-
-
-def _load(model: str | None, device: str | None) -> DualLatentPipeline:
-    import torch
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    from .. import PICTO, AutoDualLatentPipeline
-
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    pipe = AutoDualLatentPipeline.from_pretrained(model or PICTO, dtype=dtype)
-    return pipe.to(device)
 
 
 def _judges(pipe: DualLatentPipeline) -> dict[str, Any]:

@@ -4,6 +4,22 @@ from .aim import aimed
 from .decide import Decision, Gate, decide
 from .embedding import SOURCES, Stream
 from .embedding import apply as apply_sources
+from .prompt_gate import NEUTRAL, PromptGate, calibrate, name_of
 from .rewriter import Rewriter
+from .words import differing_tokens
 
-__all__ = ["SOURCES", "Decision", "Gate", "Rewriter", "Stream", "aimed", "apply_sources", "decide"]
+__all__ = [
+    "NEUTRAL",
+    "SOURCES",
+    "Decision",
+    "Gate",
+    "PromptGate",
+    "Rewriter",
+    "Stream",
+    "aimed",
+    "apply_sources",
+    "calibrate",
+    "decide",
+    "differing_tokens",
+    "name_of",
+]

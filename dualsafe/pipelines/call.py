@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision, apply_sources
+from ..conditions import Decision, apply_sources, differing_tokens
 from ..config import MethodSettings
 from ..denoiser import DualDenoiser, Plan, Preview, Schedule, standing_in
 from ..judges import Judge, Verdict, ask
@@ -79,7 +79,7 @@ class Call:
         """One pass through the stock loop over the samples `rows`, as their decisions and settings say.
 
         Args:
-            preview: looks at the benign ones of the first pass half-way; its verdicts are added to the samples.
+            preview: looks at the open ones of the first pass half-way; its verdicts are added to the samples.
 
         Raises:
             NonFiniteLatentsError: NaN or infinite latents.
@@ -139,7 +139,22 @@ class Call:
         mask = self.request.mask
         if mask is not None:
             mask = mask[[i // self.request.images_per_prompt for i in rows]]
-        return Plan(weights, settings, guidance, keep_original=self.request.return_pair, mask=mask)
+        words = self._words(rows) if settings.mask_attention is not None and mask is None else None
+        return Plan(weights, settings, guidance, self.request.return_pair, words, mask)
+
+    def _words(self, rows: list[int]) -> Tensor:
+        """(branch, rows, T) bool: the tokens in which each sample's prompt and its safe text differ.
+
+        Raises:
+            ValueError: a call without text.
+        """
+        prompts = self.request.texts.get("prompt")
+        if prompts is None:
+            raise ValueError("settings.mask_attention looks for words: give prompt as text")
+        stream, length = self.pipe._streams(self.given)[0], self._embeds["prompt_embeds"].shape[1]
+        prompts = [prompts[i // self.request.images_per_prompt] for i in rows]
+        safe = [self.samples[i].decision.safe_prompt for i in rows]
+        return differing_tokens(prompts, safe, stream.count, length)
 
     def _stacked(self, embeds: dict[str, Tensor], rows: list[int], dual: list[int]) -> dict[str, Tensor]:
         """Embeddings of both branches; a benign sample's safe row is its own and stays unused."""
@@ -187,17 +202,17 @@ class Call:
         return noise.paired(self._start.generators(rows), len(rows), stochastic) if stochastic else None
 
     def _looking(self, rows: list[int], judge: Judge) -> Preview:
-        benign = [k for k, i in enumerate(rows) if self.samples[i].decision.kind == "benign"]
+        open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
 
         def look(x0: Tensor) -> None:
             verdicts = ask(judge, self.pil(self.decoded(x0.to(self.pipe.vae.dtype))))
-            for k, verdict in zip(benign, verdicts):
+            for k, verdict in zip(open_, verdicts):
                 self.samples[rows[k]].verdicts.append(verdict)
             wanted = self.request.return_pair or self.request.settings.composite
-            if len(benign) == len(rows) and all(v.is_unsafe for v in verdicts) and not wanted:
+            if len(open_) == len(rows) and all(v.is_unsafe for v in verdicts) and not wanted:
                 self.pipe._interrupt = True  # nobody is going to see this pass
 
-        return Preview(self.request.settings.preview, benign, look)
+        return Preview(self.request.settings.preview, open_, look)
 
     def _keep(self, rows: list[int], final: Tensor, denoiser: DualDenoiser) -> None:
         """Stores what a pass has drawn; composites over the first pass's originals."""

@@ -12,7 +12,7 @@ from ..judges import Judge, ask
 from .call import Call, Sample
 
 LADDER: tuple[dict[str, Any], ...] = (
-    {"tau": 0.1},
+    {"tau": 0.1, "mask_attention": None},
     {"tau": 0.0, "mask_floor": None, "composite": False, "release": None},
 )
 """What each try changes in the settings, the last one for all further tries; every try is at level 1."""
@@ -27,7 +27,7 @@ def draw_all(call: Call) -> None:
     """
     request = call.request
     everything = list(range(len(call.samples)))
-    undecided = [i for i in everything if call.samples[i].decision.kind == "benign"]
+    undecided = [i for i in everything if call.samples[i].decision.is_open]
     call.draw(everything, request.preview if undecided else None)
     flagged = [i for i in undecided if any(verdict.is_unsafe for verdict in call.samples[i].verdicts)]
     if flagged:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..conditions import name_of
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
 from .noise import Generators, seeds
@@ -107,13 +108,15 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         decision=decision.kind,
         level=decision.level,
         gate=decision.gate,
+        prompt_score=decision.prompt_score,
+        cleared=decision.cleared,
         score=verdict.score if verdict else None,
         seen=tuple(dict.fromkeys(concept for v in sample.verdicts for concept in v.concepts)),
         tries=sample.tries,
         withheld=sample.withheld,
         triggers=decision.triggers,
         categories=decision.categories,
-        policy=f"{call.request.policy.id}@{call.request.policy.hash}",
+        policy=name_of(call.request.policy),
         safe_prompt=decision.safe_prompt,
         tau=settings.tau if dual else None,
         release=settings.release if dual else None,

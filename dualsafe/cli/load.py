@@ -1,0 +1,31 @@
+"""Loading a checkpoint for a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..pipelines import DualLatentPipeline
+
+
+def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
+    """The checkpoint's pipeline, or picto's, in half precision on a GPU.
+
+    Raises:
+        ValueError: a device that isn't there.
+        CheckpointError: a checkpoint that can't be loaded.
+    """
+    import torch
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    from .. import PICTO, AutoDualLatentPipeline
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    pipe = AutoDualLatentPipeline.from_pretrained(model or PICTO, dtype=dtype)
+    return pipe.to(device)
