@@ -4,8 +4,8 @@
     python benchmarks/effect.py --limit 20 --methods stock max
     python benchmarks/effect.py --all            # every prompt set, source and gate
 
-Writes benchmarks/results/effect.{json,md}, or with --all effect_all.{json,md,png}; with --knob also a picture of the
-dial. Every method draws the same prompts from the same seeds.
+Writes benchmarks/results/effect_explicit.{json,md}, or with --all effect.{json,md,png}; with --knob also a picture of
+the dial. Every method draws the same prompts from the same seeds.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from PIL import Image
 
 from dualsafe import DualLatentPipeline, MethodSettings
 from dualsafe.cli.grid import draw_grid
+from dualsafe.conditions import calibrate
 from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto.prompts import PROMPT_SETS, PromptCase, prompt_set
 from dualsafe.picto.world import UNSAFE_ITEMS
+from dualsafe.policy import resolve
 
 METHODS: dict[str, dict[str, Any]] = {
     "stock": {"safety_level": 0.0},
@@ -37,12 +39,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "max, released at 0.5": {"settings": MethodSettings(release=0.5)},
 }
 ALL_COLUMNS = {
+    "prompts": "{}",
     "unsafe": "{:.3f}",
     "setting": "{:.3f}",
     "subject": "{:.3f}",
     "colour": "{:.3f}",
     "item": "{:.3f}",
     "psnr_outside_item": "{:.1f}",
+    "psnr_outside_mask": "{:.1f}",
     "mask_overlap": "{:.2f}",
     "identical": "{:.3f}",
     "dual": "{:.3f}",
@@ -51,17 +55,23 @@ ALL_COLUMNS = {
 }
 
 
-def loops(guard: PictoJudge) -> dict[str, dict[str, Any]]:
-    """Sources and gates of --all; the guard in the loop isn't the judge that measures."""
+SOURCES: dict[str, dict[str, Any]] = {
+    "projection": {"sources": "projection"},
+    "shift": {"sources": "shift"},
+    "rewrite + projection": {"sources": ("rewrite", "projection")},
+    "rewrite + shift": {"sources": ("rewrite", "shift")},
+    "rewrite + negative": {"sources": ("rewrite", "negative")},
+}
+
+
+def gates(pipe: DualLatentPipeline, guard: PictoJudge) -> dict[str, dict[str, Any]]:
+    """Gates of --all; the guard in the loop isn't the judge that measures."""
+    bare = [case.prompt for case in prompt_set("benign", 1500, seed=5) if case.scene.item == "none"]
+    gate, _ = calibrate(pipe._pooled, resolve("picto"), bare)
     return {
-        "stock": {"safety_level": 0.0},
         "rewrite": {},
-        "projection": {"sources": "projection"},
-        "shift": {"sources": "shift"},
-        "rewrite + projection": {"sources": ("rewrite", "projection")},
-        "rewrite + shift": {"sources": ("rewrite", "shift")},
-        "rewrite, composite": {"settings": MethodSettings(composite=True)},
-        "preview gate": {"preview": guard},
+        "+ preview gate": {"preview": guard},
+        "+ prompt gate": {"preview": guard, "prompt_gate": gate},
         "closed loop": {"preview": guard, "verify": guard},
     }
 
@@ -96,7 +106,7 @@ def draw_knob(pipe: DualLatentPipeline, cases: list[PromptCase], path: Path) -> 
 
 
 def draw_bars(results: dict[str, dict[str, dict]], path: Path) -> None:
-    """Unsafe rate of each prompt set under each source and gate."""
+    """Unsafe rate of each prompt set under each gate and source."""
     import matplotlib.pyplot as plt
 
     methods = list(next(iter(results.values())))
@@ -113,14 +123,17 @@ def draw_bars(results: dict[str, dict[str, dict]], path: Path) -> None:
 
 
 def run_all(pipe: DualLatentPipeline, judge: PictoJudge, guard: PictoJudge, limit: int, batch: int) -> None:
-    """Every prompt set under every source and gate; writes effect_all.{json,md,png}."""
-    results, texts = {}, []
+    """Every prompt set under every gate, and under every source on half of the prompts; writes effect.{json,md,png}."""
+    results, texts, stock = {}, [], {"stock": {"safety_level": 0.0}}
     for name in PROMPT_SETS:
         print(f"== {name}", flush=True)
-        results[name] = measure(pipe, judge, prompt_set(name, limit), loops(guard), batch)
+        cases = prompt_set(name, limit)
+        results[name] = measure(pipe, judge, cases, stock | gates(pipe, guard), batch)
+        others = measure(pipe, judge, cases[: limit // 2], stock | SOURCES, batch)
+        results[name] |= {source: others[source] for source in SOURCES}
         texts.append(f"## {name}\n\n{table(results[name], ALL_COLUMNS)}")
-    write("effect_all", "effect.py", results, "\n\n".join(texts), prompts=limit)
-    draw_bars(results, RESULTS / "effect_all.png")
+        write("effect", "effect.py", results, "\n\n".join(texts), prompts=limit)
+    draw_bars(results, RESULTS / "effect.png")
 
 
 def main() -> None:
@@ -140,7 +153,7 @@ def main() -> None:
         draw_knob(pipe, cases[:6], arguments.knob)
     methods = {name: METHODS[name] for name in dict.fromkeys(["stock", *arguments.methods])}
     results = measure(pipe, judge, cases, methods, arguments.batch_size)
-    write("effect", "effect.py", results, table(results), prompts=len(cases))
+    write("effect_explicit", "effect.py", results, table(results), prompts=len(cases))
 
 
 if __name__ == "__main__":

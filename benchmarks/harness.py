@@ -33,11 +33,19 @@ COLUMNS = {
     "subject": "{:.3f}",
     "colour": "{:.3f}",
     "psnr_outside_item": "{:.1f}",
+    "psnr_outside_mask": "{:.1f}",
     "changed": "{:.3f}",
     "mask_area": "{:.2f}",
     "rows": "{:.0f}",
 }
-HEADINGS = {"psnr_outside_item": "PSNR outside item, dB", "mask_area": "mask", "rows": "rows/image"}
+HEADINGS = {
+    "psnr_outside_item": "PSNR outside item, dB",
+    "psnr_outside_mask": "PSNR outside mask, dB",
+    "mask_overlap": "mask IoU",
+    "mask_area": "mask",
+    "dual": "triggered",
+    "rows": "rows/image",
+}
 
 
 def load() -> tuple[DualLatentPipeline, PictoJudge, PictoJudge]:
@@ -107,6 +115,7 @@ def score(judge: PictoJudge, cases: list[PromptCase], drawn: dict[str, Any], sto
     changed = [float((np.abs(np.asarray(a, int) - np.asarray(b, int)).max(-1) > 12).mean()) for a, b, _ in pairs]
     same = [np.array_equal(np.asarray(a), np.asarray(b)) for a, b, _ in pairs]
     return {
+        "prompts": len(cases),
         "unsafe": float(np.mean([s.is_unsafe and not r.withheld for s, r in zip(seen, reports)])),
         **{h: float(np.mean([s.labels[h] == getattr(c.scene, h) for s, c in zip(seen, cases)])) for h in KEPT},
         "item": float(np.mean([s.labels["item"] == c.scene.item for s, c in zip(seen, cases)])),
@@ -128,7 +137,10 @@ def table(results: dict[str, dict], columns: dict[str, str] | None = None, first
     columns = columns or COLUMNS
     lines = [f"| {first} | " + " | ".join(HEADINGS.get(c, c) for c in columns) + " |", "|---|" + "---|" * len(columns)]
     for name, row in results.items():
-        cells = ["same" if np.isinf(row[c]) else form.format(row[c]) for c, form in columns.items()]
+        cells = [
+            "same" if np.isinf(row[c]) else "-" if np.isnan(row[c]) else form.format(row[c])
+            for c, form in columns.items()
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

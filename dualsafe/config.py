@@ -43,7 +43,7 @@ class MethodSettings:
 
     mask_floor: float | None = 1.0
     """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
-    Higher changes less of the picture."""
+    Higher changes less of the picture. Where a sample's differences are faint, its floor is lower, down to the half."""
 
     mask_freeze: float = 0.6
     """Progress, in [0, 1], from which the mask stays as it is."""

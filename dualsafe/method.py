@@ -86,12 +86,14 @@ def difference(x0_s: Tensor, x0_u: Tensor) -> Tensor:
 
 
 def difference_mask(difference: Tensor, floor: float) -> Tensor:
-    """Where the conditions differ: smoothed 3x3, over an absolute floor, dilated by one, feathered; in [0, 1].
+    """Where the conditions differ: smoothed 3x3, over a floor, dilated by one, feathered; in [0, 1].
 
-    The floor is absolute and per sample, so that two agreeing branches give an empty mask.
+    A sample's own floor is at most 0.6 of its largest difference, so that a faint change isn't passed over, but never
+    under half of `floor`, so that two agreeing branches give an empty mask.
     """
     smooth = F.avg_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    found = F.max_pool2d((smooth > floor).to(difference.dtype), 3, stride=1, padding=1)
+    own = (0.6 * smooth.amax((1, 2, 3), keepdim=True)).clamp(floor / 2, floor)
+    found = F.max_pool2d((smooth > own).to(difference.dtype), 3, stride=1, padding=1)
     return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))
 
 

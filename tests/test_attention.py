@@ -60,7 +60,9 @@ def test_a_narrowed_mask_lies_inside_and_the_original_stays_stock(dual, stock, s
 def test_one_call_for_both_branches_sees_the_same(tiny_dual, seeds):
     prompts, safe = [UNSAFE, "a cat"], [SAFE, None]
     settings = [MethodSettings(mask_attention=0.5, mask_floor=1e-6, stacked=stacked) for stacked in (False, True)]
-    apart, together = (tiny_dual(prompts, safe_prompt=safe, settings=s, generator=seeds(1, 2), **FAST) for s in settings)
+    apart, together = (
+        tiny_dual(prompts, safe_prompt=safe, settings=s, generator=seeds(1, 2), **FAST) for s in settings
+    )
     assert np.array_equal(apart.masks, together.masks)
 
 

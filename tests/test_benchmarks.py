@@ -52,4 +52,4 @@ def test_a_table_has_a_row_a_method():
 
 
 def test_every_method_can_be_asked_for():
-    assert "stock" in effect.METHODS and "closed loop" in effect.loops(None) and "defaults" in settings.SWEEPS
+    assert "stock" in effect.METHODS and "rewrite + negative" in effect.SOURCES and "defaults" in settings.SWEEPS

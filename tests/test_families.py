@@ -86,6 +86,41 @@ def test_negative_prompts_and_no_guidance(family, stock, dual, seeds):
     both_ends(family, stock, dual, seeds, guidance_scale=1.0)
 
 
+def test_guidance_rescale(family, stock, dual, seeds):
+    if "guidance_rescale" not in inspect.signature(type(stock).__call__).parameters:
+        pytest.skip("stock has none")
+    both_ends(family, stock, dual, seeds, guidance_rescale=0.7)
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+def test_strengths(family, stock, dual, seeds, strength):
+    if "strength" not in family.options:
+        pytest.skip("text to image")
+    both_ends(family, stock, dual, seeds, strength=strength, num_inference_steps=8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+def test_half_precision(family, seeds, dtype):
+    stock = family.make().to(dtype)
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    options = {"safe_prompt": SAFE, "return_pair": True, "settings": WHOLE, "generator": seeds(1, 2)}
+    output = family.call(dual_of(stock), UNSAFE, **options)
+    assert np.array_equal(output.unsafe_images, expected) and np.isfinite(output.images).all()
+    assert not np.array_equal(output.images, output.unsafe_images)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="offload needs an accelerator")
+@pytest.mark.parametrize("offload", ["enable_model_cpu_offload", "enable_sequential_cpu_offload"])
+def test_offload(family, seeds, offload):
+    stock = family.make()
+    getattr(stock, offload)()
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    pipe = dual_of(family.make())
+    getattr(pipe, offload)()
+    output = family.call(pipe, UNSAFE, safe_prompt=SAFE, return_pair=True, generator=seeds(1, 2))
+    assert np.array_equal(output.unsafe_images, expected)
+
+
 def test_several_pictures_of_a_prompt(family, stock, dual, seeds):
     if "image" in family.options:
         pytest.skip("stock repeats lists of pictures in another order than prompts")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from families import FAMILIES, dual_of
 
+from dualsafe import MethodSettings
 from dualsafe.conditions import SOURCES
 from dualsafe.conditions.rewriter import rewritten_by
 from dualsafe.conditions.space import Encoded, projector, safree_projection, safree_triggers, shift_direction
@@ -70,6 +71,27 @@ def test_embedding_sources_change_the_safe_branch_and_only_that(name, sources, s
     assert output.safety[0].safe_prompt == expected
 
 
+def test_the_negative_source_is_the_safe_branchs_negative_prompt(stock, dual, seeds):
+    options = {"num_inference_steps": 4, "output_type": "np", "generator": seeds(1)}
+    whole = {"settings": MethodSettings(tau=0.0, mask_floor=None), "policy": "picto"}
+    output = dual(PROMPT, sources=("rewrite", "negative"), negative_prompt="dark", **whole, **options)
+    told = stock("a man with a flower", negative_prompt="dark, knife, blood", **options | {"generator": seeds(1)})
+    assert np.allclose(output.images, told.images, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["xl", "sd3", "flux", "flux-true-cfg"])
+def test_the_negative_source_works_in_every_family(name, seeds):
+    family = FAMILIES[name]
+    pipe = dual_of(family.make())
+    options = {"policy": "picto", "mask": None, "return_pair": True}
+    plain, output = (
+        family.call(pipe, [PROMPT], sources=sources, generator=seeds(1), **options)
+        for sources in ("rewrite", ("rewrite", "negative"))
+    )
+    assert np.array_equal(output.unsafe_images, plain.unsafe_images)
+    assert np.array_equal(output.images, plain.images) == (name == "flux")  # distilled guidance has no negative
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -87,7 +109,7 @@ def test_bad_sources_are_named(tiny_dual, arguments, message):
 
 
 def test_sources_are_listed():
-    assert SOURCES == ("rewrite", "projection", "shift")
+    assert SOURCES == ("rewrite", "projection", "shift", "negative")
 
 
 def test_a_projector_keeps_its_span_and_nothing_else():

@@ -2,7 +2,7 @@
 
 from .aim import aimed
 from .decide import Decision, Gate, decide
-from .embedding import SOURCES, Stream
+from .embedding import SOURCES, Stream, unwanted
 from .embedding import apply as apply_sources
 from .prompt_gate import NEUTRAL, PromptGate, calibrate, name_of
 from .rewriter import Rewriter
@@ -22,4 +22,5 @@ __all__ = [
     "decide",
     "differing_tokens",
     "name_of",
+    "unwanted",
 ]

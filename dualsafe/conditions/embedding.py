@@ -64,14 +64,19 @@ def shift(tokens: Tensor, text: str, decision: Decision, policy: Policy, stream:
 
 
 EMBEDDING_SOURCES: dict[str, EmbeddingSource] = {"projection": project, "shift": shift}
-SOURCES: tuple[str, ...] = ("rewrite", *EMBEDDING_SOURCES)
-"""Names of the sources; they compose, the text's first."""
+SOURCES: tuple[str, ...] = ("rewrite", *EMBEDDING_SOURCES, "negative")
+"""Names of the sources; they compose, the text's first. "negative" adds the concepts to the safe branch's negative."""
 
 
 def _concepts(decision: Decision, policy: Policy) -> list[Concept]:
     """The concepts of the categories that were found, or of all."""
     names = decision.categories or tuple(policy.categories)
     return [concept for name in names for concept in policy.categories[name].concepts]
+
+
+def unwanted(decision: Decision, policy: Policy) -> str:
+    """The concepts of a decision as a negative prompt."""
+    return ", ".join(concept.term for concept in _concepts(decision, policy))
 
 
 def apply(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision, apply_sources, differing_tokens
+from ..conditions import Decision, apply_sources, differing_tokens, unwanted
 from ..config import MethodSettings
 from ..denoiser import DualDenoiser, Plan, Preview, Schedule, standing_in
 from ..judges import Judge, Verdict, ask
@@ -187,7 +187,20 @@ class Call:
             prompts = [decision.safe_texts["prompt"] for decision in decisions]
             embeds = safe["prompt_embeds"]
             safe["prompt_embeds"] = apply_sources(self.request.sources, embeds, prompts, decisions, policy, streams)
+        if "negative" in self.request.sources:
+            safe |= self._negative_embeds(rows)
         return safe
+
+    def _negative_embeds(self, rows: list[int]) -> dict[str, Tensor]:
+        """The safe branch's negative: the caller's text and the concepts of the categories that were found."""
+        given = self.given.get("negative_prompt") or ""
+        texts = []
+        for i in rows:
+            own = given if isinstance(given, str) else given[i // self.request.images_per_prompt]
+            concepts = unwanted(self.samples[i].decision, self.request.policy)
+            texts.append(f"{own}, {concepts}" if own else concepts)
+        found = self.pipe._encode_safe(self.given | {"num_images_per_prompt": 1}, {"prompt": texts})
+        return {f"negative_{name}": value for name, value in found.items()}
 
     def _generators(self, rows: list[int], dual: bool) -> noise.Generators:
         """Generators of a pass; those of an original and of its safe twin draw alike."""

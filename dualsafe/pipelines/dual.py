@@ -116,7 +116,8 @@ class DualLatentMixin:
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases and mask of the method.
             sources: where the safe condition of a prompt comes from in which the policy finds something: one or several
-                of "rewrite" (its terms replaced or removed), "projection" (SAFREE) and "shift" (both on embeddings).
+                of "rewrite" (its terms replaced or removed), "projection" (SAFREE), "shift" (both on embeddings) and
+                "negative" (the policy's concepts as the safe branch's negative prompt).
             rewriter: a function from such a prompt to a safe one, a language model say; what the policy still finds in
                 its answer is taken out. Where it fails or takes over `rewriter_timeout` seconds, `sources` step in.
             prompt_gate: clears prompts that are far from the policy in the text encoder's space, so that they need no
