@@ -260,7 +260,7 @@ class DualDenoiser:
         total = len(call[self._names[0]])
         outputs = []
         for i, branch in enumerate(branches):
-            part = {name: v if name in _UNBATCHED else _take(v, branch.flatten(), total) for name, v in call.items()}
+            part = {name: v if name in _UNBATCHED else take(v, branch.flatten(), total) for name, v in call.items()}
             output = self._watched(part, words[i]) if words else self._forward(part)
             outputs.append(rearrange(output, "(g n) ... -> g n ...", g=len(branch)))
         return outputs
@@ -364,14 +364,14 @@ def _stack(original: Tensor, safe: Tensor) -> Tensor:
     return rearrange([original, safe], "b g n ... -> (g b n) ...")
 
 
-def _take(value: Any, rows: Tensor, total: int) -> Any:
+def take(value: Any, rows: Tensor, total: int) -> Any:
     """`rows` of every tensor whose first dimension is the whole batch, in nested containers too."""
     if isinstance(value, Tensor):
         return value[rows] if value.ndim and len(value) == total else value
     if isinstance(value, dict):
-        return {key: _take(item, rows, total) for key, item in value.items()}
+        return {key: take(item, rows, total) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_take(item, rows, total) for item in value)
+        return type(value)(take(item, rows, total) for item in value)
     return value
 
 

@@ -238,6 +238,12 @@ class DualLatentMixin:
         return [self._stream(given, self.tokenizer, slice(None))]
 
     @torch.no_grad()
+    def encode_texts(self, texts: list[str]) -> dict[str, Tensor]:
+        """Embeddings of texts as arguments of the stock call, (texts, ...), under its defaults, without a negative."""
+        given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
+        return self._encode_safe(given, {"prompt": texts})
+
+    @torch.no_grad()
     def _pooled(self, texts: list[str], batch: int = 64) -> Tensor:
         """Pooled embeddings (N, W) by all text encoders, under the stock call's defaults."""
         given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]

@@ -1,0 +1,94 @@
+"""Guidance away from concepts: the rows that it adds to each denoiser call, and what becomes of the prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..denoiser import standing_in, take
+from ..pipelines.dual import DualLatentMixin
+from ..policy import Policy
+from .protocol import Drawn
+from .stock import draw
+
+
+class Guide(Protocol):
+    """The method's own guidance; keeps its momentum between steps."""
+
+    def __call__(self, e_0: Tensor, e_p: Tensor, e_c: list[Tensor], step: int, guidance_scale: float) -> Tensor:
+        """The guided prediction.
+
+        Args:
+            e_0, e_p: predictions without and with the prompt, (N, C, h, w).
+            e_c: predictions under each concept.
+            step: from 0, in steps of the scheduler.
+        """
+
+
+_POOLED = ("text_embeds", "pooled_projections")
+
+
+class ConceptDenoiser:
+    """Stands in for `model`: adds a group of rows for each concept, and guides.
+
+    Both groups that it hands back are the guided prediction, which the loop's own guidance then leaves as it is.
+
+    Attributes:
+        rows: denoiser rows spent on each sample so far.
+    """
+
+    def __init__(self, model: Any, concepts: dict[str, Tensor], guide: Guide, guidance_scale: float):
+        self.model, self.concepts, self.guide, self.guidance_scale = model, concepts, guide, guidance_scale
+        self.rows = 0
+        self._step, self._timestep = -1, math.nan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, sample: Tensor, timestep: Tensor | float, **kwargs: Any) -> tuple[Tensor]:
+        if (t := float(timestep)) != self._timestep:
+            self._step, self._timestep = self._step + 1, t
+        groups, n = 2 + len(self.concepts["prompt_embeds"]), len(sample) // 2
+        rows = torch.cat([torch.arange(2 * n), torch.arange(n, 2 * n).repeat(groups - 2)]).to(sample.device)
+        call = take({"sample": sample, "timestep": timestep, **kwargs}, rows, 2 * n)
+        self._told(call, n)
+        e_0, e_p, *e_c = self.model(**call | {"return_dict": False})[0].chunk(groups)
+        self.rows += groups
+        guided = self.guide(e_0, e_p, e_c, self._step, self.guidance_scale)
+        return (torch.cat([guided, guided]),)
+
+    def _told(self, call: dict[str, Any], n: int) -> None:
+        """Puts the concepts' embeddings into their rows."""
+        call["encoder_hidden_states"][2 * n :] = self.concepts["prompt_embeds"].repeat_interleave(n, 0)
+        for holder in (call, call.get("added_cond_kwargs") or {}):
+            for name in _POOLED:
+                if name in holder:
+                    holder[name][2 * n :] = self.concepts["pooled_prompt_embeds"].repeat_interleave(n, 0)
+
+
+def draw_away_from(
+    pipe: DualLatentMixin,
+    texts: list[str],
+    guide: Callable[[], Guide],
+    prompts: list[str],
+    seeds: list[int],
+    policy: Policy,
+    **sampling: Any,
+) -> Drawn:
+    """Draws with the stock loop, guided away from `texts`.
+
+    Raises:
+        ValueError: a checkpoint without classifier-free guidance in its batch.
+    """
+    guidance_scale = sampling.get("guidance_scale", 7.5)
+    if pipe.denoiser_name != "unet" or guidance_scale <= 1:
+        raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
+    model = getattr(pipe, pipe.denoiser_name)
+    denoiser = ConceptDenoiser(model, pipe.encode_texts(texts), guide(), guidance_scale)
+    with standing_in(pipe, {pipe.denoiser_name: denoiser}):
+        drawn = draw(pipe, prompts, seeds, policy, **sampling)
+    return Drawn(drawn.images, [denoiser.rows] * len(prompts), drawn.masks, drawn.reports)

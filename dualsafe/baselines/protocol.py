@@ -1,0 +1,56 @@
+"""What a safety method is to the benchmark: prompts and seeds in, pictures and their cost out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+
+from ..pipelines import SafetyReport
+from ..pipelines.dual import DualLatentMixin
+from ..policy import Policy
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One batch of pictures.
+
+    Attributes:
+        images: one a prompt.
+        rows: denoiser rows spent on each.
+        masks: where each may differ from the stock picture; None where the method knows no mask.
+        reports: how each came about, for methods that report.
+    """
+
+    images: list[Image.Image]
+    rows: list[int]
+    masks: list[Image.Image | None]
+    reports: list[SafetyReport | None]
+
+
+class SafetyMethod(Protocol):
+    """Draws prompts safely; picture i starts from what the stock pipeline draws from a CPU generator of seed i."""
+
+    @property
+    def name(self) -> str:
+        """What it is asked for by, and reported as."""
+
+    def generate(
+        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
+    ) -> Drawn:
+        """
+        Args:
+            pipe: the checkpoint; a method may put stand-ins in it for the time of the call and leaves it as it was.
+            policy: what is unsafe: every method is told the same.
+            **sampling: arguments of the stock call (`num_inference_steps`, `guidance_scale`, `height`, `width`).
+
+        Raises:
+            PolicyViolation: a prompt asks for what is never generated.
+            ValueError: the method doesn't work on this checkpoint.
+        """
+
+
+def concepts(policy: Policy) -> list[str]:
+    """The policy's main terms, in its order: what the baselines are told to avoid."""
+    return [concept.term for category in policy.categories.values() for concept in category.concepts]

@@ -1,0 +1,103 @@
+"""SAFREE (Yoon et al., arXiv 2410.12761), the paper's algorithm: tokens off the concepts' span while they matter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..conditions.space import projector, safree_projection, safree_triggers
+from ..denoiser import standing_in
+from ..pipelines.dual import DualLatentMixin
+from ..policy import Policy
+from .protocol import Drawn, concepts
+from .stock import draw
+
+_STEPS = 50  # that the filter counts in
+_MASKED = 0  # token id that stands in for a masked one
+
+
+@dataclass(frozen=True)
+class SAFREE:
+    """Projects the tokens that carry the policy's concepts, in the steps that the self-validating filter allows.
+
+    Attributes:
+        negative: also give the concepts as the negative prompt, as the released code does.
+        slope, offset, upper: k, t0 and the most steps (of 50) of the filter.
+    """
+
+    name: str = "safree"
+    negative: bool = False
+    slope: float = 2.5
+    offset: float = 5.333
+    upper: int = 10
+
+    @torch.no_grad()
+    def generate(
+        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
+    ) -> Drawn:
+        if pipe.denoiser_name != "unet" or getattr(pipe, "text_encoder_2", None) is not None:
+            raise ValueError("safree needs a Stable Diffusion 1.x or 2.x checkpoint: one text encoder and a UNet")
+        scale = sampling.get("num_inference_steps", _STEPS) / _STEPS
+        c = projector(_pooled(pipe, _ids(pipe, concepts(policy))))
+        found = [self._safe(pipe, prompt, c) for prompt in prompts]
+        safe = torch.stack([tokens for tokens, _ in found])
+        last = [round(steps * scale) for _, steps in found]
+        denoiser = _Switching(pipe.unet, safe, last)
+        call = {"negative_prompt": [", ".join(concepts(policy))] * len(prompts)} if self.negative else {}
+        with standing_in(pipe, {"unet": denoiser}):
+            return draw(pipe, prompts, seeds, policy, **call, **sampling)
+
+    def _safe(self, pipe: DualLatentMixin, prompt: str, concept: Tensor) -> tuple[Tensor, int]:
+        """The prompt's safe tokens (T, W), and the last step, of 50, that takes them (eq. 4 to 7)."""
+        ids = _ids(pipe, [prompt])
+        real = int((ids[0] == pipe.tokenizer.eos_token_id).nonzero()[0]) - 1
+        tokens = pipe.encode_texts([prompt])["prompt_embeds"][0]
+        if not real:
+            return tokens, -1
+        masked = ids.repeat(real, 1)
+        masked[torch.arange(real), torch.arange(1, real + 1)] = _MASKED
+        m = _pooled(pipe, masked)
+        projected = safree_projection(tokens, m, concept)
+        kept = torch.cosine_similarity(tokens[1 : real + 1].float(), projected[1 : real + 1].float(), dim=-1).mean()
+        steps = round(self.upper * torch.sigmoid(2 * self.slope * (10 * (1 - kept) - self.offset)).item())
+        changed = tokens.clone()
+        at = 1 + safree_triggers(m, concept).nonzero().flatten()
+        changed[at] = projected[at]
+        return changed, steps
+
+
+class _Switching:
+    """Stands in for the UNet: gives each sample its safe tokens until its own last step."""
+
+    def __init__(self, model: Any, safe: Tensor, last: list[int]):
+        self.model, self.safe, self.last = model, safe, last
+        self._step, self._timestep = -1, math.nan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, **kwargs: Any) -> Any:
+        if (t := float(timestep)) != self._timestep:
+            self._step, self._timestep = self._step + 1, t
+        told, n = encoder_hidden_states.clone(), len(self.last)
+        for i, last in enumerate(self.last):
+            if self._step <= last:
+                told[len(told) - n + i] = self.safe[i].to(told)
+        return self.model(sample, timestep, encoder_hidden_states=told, **kwargs)
+
+
+def _ids(pipe: DualLatentMixin, texts: list[str]) -> Tensor:
+    tokenizer = pipe.tokenizer
+    options = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
+    return tokenizer(texts, return_tensors="pt", **options).input_ids.to(pipe._execution_device)
+
+
+def _pooled(pipe: DualLatentMixin, ids: Tensor) -> Tensor:
+    """The state of the end token of each text, (N, W)."""
+    states = pipe.text_encoder(ids)[0]
+    end = (ids == pipe.tokenizer.eos_token_id).int().argmax(-1)
+    return states[torch.arange(len(ids)), end].float()

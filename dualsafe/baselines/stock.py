@@ -1,0 +1,58 @@
+"""The stock pipeline, with or without words of the policy's in its prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..pipelines.dual import DualLatentMixin
+from ..policy import Policy, rewrite
+from .protocol import Drawn, concepts
+
+
+def draw(pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **call: Any) -> Drawn:
+    """One call of a dual pipeline, at level 0 unless `call` says otherwise: that is the stock pipeline, to the bit."""
+    generator = [torch.Generator().manual_seed(seed) for seed in seeds]
+    output: Any = pipe(prompts, policy=policy, generator=generator, **{"safety_level": 0.0} | call)
+    rows = [report.denoiser_rows for report in output.safety]
+    return Drawn(output.images, rows, output.masks or [None] * len(prompts), output.safety)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """No safety: what every other method is measured against."""
+
+    name: str = "stock"
+
+    def generate(
+        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
+    ) -> Drawn:
+        return draw(pipe, prompts, seeds, policy, **sampling)
+
+
+@dataclass(frozen=True)
+class NegativePrompt:
+    """The policy's concepts as the negative prompt: e = e_n + s (e_p - e_n)."""
+
+    name: str = "negative-prompt"
+
+    def generate(
+        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
+    ) -> Drawn:
+        negative = [", ".join(concepts(policy))] * len(prompts)
+        return draw(pipe, prompts, seeds, policy, negative_prompt=negative, **sampling)
+
+
+@dataclass(frozen=True)
+class SafePrompt:
+    """The stock picture of the prompt as the policy rewrites it: most safety, least of the original picture."""
+
+    name: str = "safe-prompt"
+
+    def generate(
+        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
+    ) -> Drawn:
+        draw_safe = [rewrite(policy, prompt).text for prompt in prompts]
+        return draw(pipe, draw_safe, seeds, policy, **sampling)
