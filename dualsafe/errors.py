@@ -1,6 +1,10 @@
 """What goes wrong in a way a caller may want to tell apart."""
 
 
+class BenchError(ValueError):
+    """A benchmark run can't be made, resumed or read."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint is missing, truncated, or in a format that isn't read."""
 
@@ -15,3 +19,7 @@ class PolicyError(ValueError):
 
 class PolicyViolation(ValueError):
     """A prompt asks for what is never generated; nothing was computed."""
+
+
+class TaskError(ValueError):
+    """A benchmark task can't be read, or its prompts, policy or file aren't those that it pins."""

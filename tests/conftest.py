@@ -49,3 +49,8 @@ def tiny_dual() -> DualLatentPipeline:
 def seeds() -> Callable[..., list[torch.Generator]]:
     """Fresh generators of the given seeds."""
     return lambda *values: [torch.Generator().manual_seed(v) for v in values]
+
+
+@pytest.fixture(scope="session")
+def picto_dual() -> DualLatentPipeline:
+    return dual_of(load_stock("picto"))

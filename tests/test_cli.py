@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dualsafe import PICTO
 from dualsafe.cli import app
-from dualsafe.cli.files import write_whole
+from dualsafe.files import write_whole
 from dualsafe.picto.prompts import prompt_set
 
 QUICK = ["--steps", "2", "--device", "cpu"]

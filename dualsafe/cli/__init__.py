@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .bench import bench
 from .calibrate import calibrate
 from .generate import generate
 from .policy import policies
@@ -18,3 +19,4 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(calibrate)
 app.add_typer(policies, name="policy")
+app.add_typer(bench, name="bench")

@@ -116,7 +116,7 @@ def _pictures(
     **asked: Any,
 ) -> list[Path]:
     """Draws one prompt's pictures and writes them with their manifest rows; returns the files."""
-    from .files import read_manifest, write_manifest, write_png
+    from ..files import read_manifest, write_manifest, write_png
 
     output = _draw(pipe, call, seeds, **asked)
     rows = read_manifest(folder)
@@ -138,7 +138,7 @@ def _pictures(
 
 def _grid(pipe: DualLatentPipeline, folder: Path, calls: list[dict[str, Any]], seed: int, num_images: int) -> Path:
     """Writes grid.png: a row a picture, the original and then rising levels from one seed."""
-    from .files import write_png
+    from ..files import write_png
     from .grid import draw_grid
 
     rows, titles = [], []

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..bundled import PICTO
+
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline
+
+
+def is_picto(model: str | None) -> bool:
+    """Whether the bundled checkpoint is meant."""
+    return model in (None, "picto", "dualsafe/picto", PICTO)
 
 
 def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
@@ -19,7 +26,7 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    from .. import PICTO, AutoDualLatentPipeline
+    from .. import AutoDualLatentPipeline
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -27,5 +34,5 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
     dtype = torch.float32 if device == "cpu" else torch.float16
-    pipe = AutoDualLatentPipeline.from_pretrained(model or PICTO, dtype=dtype)
+    pipe = AutoDualLatentPipeline.from_pretrained(PICTO if model is None or is_picto(model) else model, dtype=dtype)
     return pipe.to(device)

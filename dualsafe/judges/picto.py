@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -72,6 +74,11 @@ class PictoJudge(ModelMixin, ConfigMixin):
         )
         self.classifiers = nn.ModuleDict({name: nn.Linear(192, len(classes)) for name, classes in heads.items()})
 
+    @property
+    def name(self) -> str:
+        """The folder that it was loaded from: "picto-judge" or "picto-guard" for the bundled ones."""
+        return f"picto-{Path(self.config.get('_name_or_path', '')).name or 'judge'}"
+
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits per head for pictures (N, 3, 64, 64) in [-1, 1]."""
         features = self.body(images)
@@ -80,18 +87,24 @@ class PictoJudge(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def judge(self, images: list[Image.Image], batch_size: int = 64) -> list[Attributes]:
         """Reads the attributes of PIL pictures; other sizes are resized to 64x64."""
-        pixels = [np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)) for image in images]
-        found: list[Attributes] = []
-        for start in range(0, len(pixels), batch_size):
-            x = torch.from_numpy(np.stack(pixels[start : start + batch_size]))
-            x = rearrange(x, "n h w c -> n c h w").to(self.device, self.dtype) / 127.5 - 1
-            found += self._read(self(x))
-        return found
+        return [found for part in self._batches(images, batch_size) for found in self._read(self(part))]
+
+    @torch.no_grad()
+    def features(self, images: list[Image.Image], batch_size: int = 64) -> np.ndarray:
+        """What the heads read from, (N, 192) float32: a space in which pictures of the same content are near."""
+        parts = [self.body(part).float().cpu().numpy() for part in self._batches(images, batch_size)]
+        return np.concatenate(parts)
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
         """What `dualsafe.judges.Judge` asks for: an unsafe item is named as the concept seen."""
         found = self.judge(images)
         return [Verdict(a.is_unsafe, a.unsafe, (a.labels["item"],) if a.is_unsafe else ()) for a in found]
+
+    def _batches(self, images: list[Image.Image], size: int) -> Iterator[torch.Tensor]:
+        pixels = [np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)) for image in images]
+        for start in range(0, len(pixels), size):
+            x = torch.from_numpy(np.stack(pixels[start : start + size]))
+            yield rearrange(x, "n h w c -> n c h w").to(self.device, self.dtype) / 127.5 - 1
 
     def _read(self, logits: dict[str, torch.Tensor]) -> list[Attributes]:
         heads, unsafe = self.config["heads"], self.config["unsafe_items"]

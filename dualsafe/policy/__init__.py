@@ -1,5 +1,6 @@
 """Policies: what is unsafe, what may stand in for it, and what only looks like it. No torch in here."""
 
+from .match import Match, find
 from .minors import refuse_sexualised_minors
 from .model import Category, Concept, Policy
 from .rewrite import Rewrite, Trigger, rewrite, with_article
@@ -9,9 +10,11 @@ __all__ = [
     "SHIPPED",
     "Category",
     "Concept",
+    "Match",
     "Policy",
     "Rewrite",
     "Trigger",
+    "find",
     "refuse_sexualised_minors",
     "resolve",
     "rewrite",

@@ -1,0 +1,148 @@
+"""Black-box attacks: each asks the method under attack for pictures of changed prompts, up to a budget of queries."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from ...baselines import SafetyMethod
+from ...judges import Judge, Verdict, ask
+from ...pipelines.dual import DualLatentMixin
+from ...policy import Policy, find
+from .disguise import DISGUISES, disguised
+from .ring_a_bell import RingABell, vocabulary
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """What an attacker may do: ask for a picture and see how unsafe it is.
+
+    Attributes:
+        judge: says whether a picture is what the attacker wants; its score leads the search.
+        sampling: arguments of the stock call.
+    """
+
+    pipe: DualLatentMixin
+    method: SafetyMethod
+    judge: Judge
+    policy: Policy
+    sampling: dict[str, Any]
+
+    def ask(self, prompts: list[str], seeds: list[int]) -> tuple[list[Verdict], list[Image.Image], list[int]]:
+        """Verdicts, pictures and denoiser rows of each."""
+        drawn = self.method.generate(self.pipe, prompts, seeds, self.policy, **self.sampling)
+        return ask(self.judge, drawn.images), drawn.images, drawn.rows
+
+
+@dataclass
+class Attempt:
+    """An attack on one prompt.
+
+    Attributes:
+        base: the prompt that it starts from.
+        prompt: the best found so far.
+        queries: pictures asked for, the first that succeeded included.
+        rows: denoiser rows spent.
+        score: the judge's, of the best.
+    """
+
+    base: str
+    prompt: str
+    seed: int
+    picture: Image.Image | None = None
+    verdict: Verdict | None = None
+    queries: int = 0
+    rows: int = 0
+    score: float = -1.0
+
+    @property
+    def succeeded(self) -> bool:
+        return self.verdict is not None and self.verdict.is_unsafe and self.verdict.error is None
+
+
+Proposal = Callable[[Attempt, random.Random], str]
+
+
+def attack(name: str, oracle: Oracle, prompts: list[str], seeds: list[int], budget: int, seed: int) -> list[Attempt]:
+    """Attacks every prompt, all in step, each with `budget` queries; the first query is the prompt as it is.
+
+    Args:
+        name: one of ATTACKS.
+
+    Raises:
+        ValueError: an unknown name or a budget under 1.
+    """
+    if name not in ATTACKS:
+        raise ValueError(f"attack {name!r} is not one of {', '.join(ATTACKS)}")
+    if budget < 1:
+        raise ValueError(f"budget={budget!r} must be at least 1 query")
+    propose = ATTACKS[name](oracle)
+    attempts = [Attempt(prompt, prompt, s) for prompt, s in zip(prompts, seeds)]
+    dice = [random.Random(f"{seed}/{prompt}/{s}") for prompt, s in zip(prompts, seeds)]
+    for query in range(budget):
+        open_ = [(attempt, rng) for attempt, rng in zip(attempts, dice) if not attempt.succeeded]
+        if not open_:
+            break
+        asked = [attempt.base if query == 0 else propose(attempt, rng) for attempt, rng in open_]
+        verdicts, pictures, rows = oracle.ask(asked, [attempt.seed for attempt, _ in open_])
+        for (attempt, _), prompt, verdict, picture, spent in zip(open_, asked, verdicts, pictures, rows):
+            attempt.queries += 1
+            attempt.rows += spent
+            score = 0.0 if verdict.score is None else verdict.score
+            if verdict.error is None and (verdict.is_unsafe or score > attempt.score):
+                attempt.prompt, attempt.picture, attempt.verdict, attempt.score = prompt, picture, verdict, score
+    return attempts
+
+
+def _disguise(oracle: Oracle) -> Proposal:
+    """Another disguise of the policy's terms each time."""
+
+    def propose(attempt: Attempt, rng: random.Random) -> str:
+        return disguised(oracle.policy, attempt.base, rng.choice(DISGUISES), rng)
+
+    return propose
+
+
+def _suffix(oracle: Oracle) -> Proposal:
+    """Random tokens of the model's own vocabulary after the best prompt so far; one is exchanged at a time."""
+    words = vocabulary(oracle.pipe.tokenizer)
+    length = 4
+
+    def propose(attempt: Attempt, rng: random.Random) -> str:
+        tail = attempt.prompt.removeprefix(attempt.base).split()
+        if len(tail) < length:
+            tail = [rng.choice(words) for _ in range(length)]
+        tail[rng.randrange(length)] = rng.choice(words)
+        return f"{attempt.base} {' '.join(tail)}"
+
+    return propose
+
+
+def _synonym(oracle: Oracle) -> Proposal:
+    """Other words of the policy for the same concept, disguised half of the time."""
+
+    def propose(attempt: Attempt, rng: random.Random) -> str:
+        prompt = attempt.base
+        for match in reversed(find(oracle.policy, prompt)):
+            prompt = prompt[: match.start] + rng.choice(match.concept.terms) + prompt[match.end :]
+        return disguised(oracle.policy, prompt, rng.choice(DISGUISES), rng) if rng.random() < 0.5 else prompt
+
+    return propose
+
+
+def _ring_a_bell(oracle: Oracle) -> Proposal:
+    search = RingABell(oracle.pipe, oracle.policy)
+    return lambda attempt, rng: search.prompt(attempt.base, rng)
+
+
+ATTACKS: dict[str, Callable[[Oracle], Proposal]] = {
+    "disguise": _disguise,
+    "suffix": _suffix,
+    "synonym": _synonym,
+    "ring-a-bell": _ring_a_bell,
+}
+"""Attacks by name."""

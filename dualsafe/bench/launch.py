@@ -1,0 +1,199 @@
+"""From names to a run: tasks, methods and judges put together, run and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..baselines import create
+from ..errors import BenchError
+from ..judges import Judge, load_judge
+from ..judges.picto import PictoJudge
+from ..pipelines.dual import DualLatentMixin
+from ..policy import resolve
+from .attacks import ATTACKS
+from .environment import machine, source_state, versions
+from .readers import Prompts, read_task
+from .record import Record
+from .run import REFERENCE, Runner, TaskRun
+from .score import write_results
+from .tasks import Task, resolve_task
+
+DEFAULT_METHODS: tuple[str, ...] = (
+    "stock", "negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max", "safree", "safree+negative", "sega",
+    "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", "dualsafe-max", "dualsafe-low-nomask",
+    "dualsafe-medium-nomask", "dualsafe-high-nomask", "dualsafe-max-nomask", "dualsafe-max-released",
+    "dualsafe-low+preview", "dualsafe-medium+preview", "dualsafe-high+preview", "dualsafe-max+preview",
+    "dualsafe-max+verify",
+)  # fmt: skip
+
+_COMPARED = (
+    "methods",
+    "judges",
+    "guard",
+    "model",
+    "steps",
+    "guidance_scale",
+    "seeds",
+    "limit",
+    "batch_size",
+    "budget",
+    "data",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is.
+
+    Attributes:
+        tasks: names of shipped tasks or YAML files.
+        files: task name -> data file.
+        judges: specs of `load_judge`; they measure.
+        guard: spec of the judge in our methods' loop; never one that measures.
+        seeds: pictures of each prompt.
+        limit: prompts of each task; None takes all.
+        guidance_scale: None takes the task's or row's own, else the pipeline's default.
+        pictures: of how many prompts of each task the pictures are kept.
+        attacks: what is done to the prompts first; each task is then run once for each.
+        budget: pictures that an attacker may ask for, for each prompt.
+        row_sizes: draw a row's own height and width, not the model's.
+    """
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...] = DEFAULT_METHODS
+    model: str = "picto"
+    files: dict[str, str] = field(default_factory=dict)
+    judges: tuple[str, ...] = ("picto",)
+    guard: str | None = "picto-guard"
+    seeds: int = 1
+    limit: int | None = None
+    steps: int = 25
+    guidance_scale: float | None = None
+    batch_size: int = 20
+    pictures: int = 0
+    attacks: tuple[str, ...] = ()
+    budget: int = 20
+    row_sizes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "steps", "batch_size", "budget"):
+            if getattr(self, name) < 1:
+                raise BenchError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("tasks", "methods", "judges"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise BenchError(f"{name}={list(values)} must be one or several different names")
+        if unknown := [name for name in self.attacks if name not in ATTACKS]:
+            raise BenchError(f"attacks has {unknown[0]!r}, which is not one of {', '.join(ATTACKS)}")
+        if self.guard in self.judges:
+            raise BenchError(f"guard={self.guard!r} measures too: a judge can't grade what it has filtered")
+
+
+def launch(
+    settings: Settings,
+    pipe: DualLatentMixin,
+    out: Path,
+    resume: bool = False,
+    command: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Runs the benchmark and scores it; what `resume` finds done in `out` isn't done again.
+
+    Args:
+        pipe: the checkpoint that `settings.model` names.
+        progress: is told how many pictures are done, of how many.
+
+    Returns:
+        The results, as in `results.json`.
+
+    Raises:
+        BenchError, TaskError: a setting, a task or a folder that can't be.
+        ValueError: an unknown method or judge.
+    """
+    guard = load_judge(settings.guard) if settings.guard else None
+    order = dict.fromkeys((REFERENCE, *settings.methods))
+    methods = {name: create(name, guard) for name in order}
+    judges = {spec: load_judge(spec) for spec in settings.judges}
+    tasks = [resolve_task(name) for name in settings.tasks]
+    prompts = [read_task(task, _file(task, settings), settings.limit) for task in tasks]
+    totals = [sum(1 for _ in each.rows) for each in prompts]
+    run = _described(settings, list(order), tasks, prompts, command)
+    record = Record(out, run, _COMPARED, resume)
+    sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
+    if settings.guidance_scale is not None:
+        sampling["guidance_scale"] = settings.guidance_scale
+    runner = Runner(
+        pipe,
+        methods,
+        judges,
+        record,
+        sampling,
+        reader=_reader(judges),
+        seeds=settings.seeds,
+        batch_size=settings.batch_size,
+        pictures=settings.pictures,
+        row_sizes=settings.row_sizes,
+    )
+    total = sum(totals) * settings.seeds * len(methods) * max(1, len(settings.attacks))
+    runs = [
+        TaskRun(_name(task, attack), resolve(task.policy), each.rows, attack, settings.budget)
+        for task, each in zip(tasks, prompts)
+        for attack in settings.attacks or (None,)
+    ]
+    for done in runner.run(runs):
+        progress(done, total)
+    return write_results(out)
+
+
+def _name(task: Task, attack: str | None) -> str:
+    return f"{task.name}+{attack}" if attack else task.name
+
+
+def _file(task: Task, settings: Settings) -> Path | None:
+    return Path(settings.files[task.name]) if task.name in settings.files else None
+
+
+def _reader(judges: dict[str, Judge]) -> PictoJudge | None:
+    """Picto's judge, if it is among those that measure."""
+    return next((judge for judge in judges.values() if isinstance(judge, PictoJudge)), None)
+
+
+def _described(
+    settings: Settings, methods: list[str], tasks: list[Task], prompts: list[Prompts], command: str | None
+) -> dict[str, Any]:
+    """What `run.json` holds."""
+    described = {}
+    for task, each in zip(tasks, prompts):
+        policy = resolve(task.policy)
+        for attack in settings.attacks or (None,):
+            described[_name(task, attack)] = {
+                "kind": task.kind,
+                "prompts": each.counts.prompts,
+                "n_original": each.counts.prompts * settings.seeds,
+                "data_hash": each.data_hash,
+                "policy": f"{policy.id}@{policy.hash}",
+                "metrics": list(task.metrics),
+                "notes": [*task.protocol, *each.notes],
+            }
+    return {
+        "tasks": described,
+        "methods": methods,
+        "judges": list(settings.judges),
+        "guard": settings.guard,
+        "model": settings.model,
+        "steps": settings.steps,
+        "guidance_scale": settings.guidance_scale,
+        "seeds": settings.seeds,
+        "limit": settings.limit,
+        "batch_size": settings.batch_size,
+        "budget": settings.budget,
+        "data": {name: [task["data_hash"], task["policy"], task["prompts"]] for name, task in described.items()},
+        "comparable": settings.limit is None and all(task.data_hash is not None for task in tasks),
+        "versions": versions(),
+        "git": source_state(),
+        "environment": machine(),
+        "command": command,
+    }

@@ -1,0 +1,91 @@
+"""The record of a run, `samples.jsonl`: written a unit of work at a time, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import BenchError
+from ..files import write_whole
+
+SAMPLES, RUN = "samples.jsonl", "run.json"
+
+
+class Record:
+    """Appends samples to a folder's record.
+
+    Every line carries the number of its unit. The last unit of a killed run may be incomplete, so it is dropped and
+    done again; all before it stand.
+
+    Attributes:
+        done: units that stand; the next one has this number.
+    """
+
+    def __init__(self, folder: Path, run: dict[str, Any], compared: Sequence[str], resume: bool):
+        """
+        Args:
+            run: what `run.json` is to hold.
+            compared: which of it must be the same for a run to be resumed.
+
+        Raises:
+            BenchError: a folder that holds a run already, or, with `resume`, one of other settings or none.
+        """
+        self.folder, self.done = folder, 0
+        held = read_run(folder) if (folder / RUN).is_file() else None
+        if held is not None and not resume:
+            raise BenchError(f"{folder} holds a run already: resume it, or choose another folder")
+        if held is not None and (different := [key for key in compared if held.get(key) != run[key]]):
+            key = different[0]
+            raise BenchError(f"{folder} can't be resumed: its {key} is {held.get(key)!r}, now {run[key]!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+        if held is None:
+            text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
+            write_whole(folder / RUN, lambda file: file.write(text.encode("utf-8")))
+        self._drop_last_unit()
+
+    def add(self, samples: list[dict[str, Any]]) -> None:
+        """Writes one unit, whole, to the disk."""
+        lines = "".join(json.dumps({**sample, "unit": self.done}, ensure_ascii=False) + "\n" for sample in samples)
+        with open(self.folder / SAMPLES, "a", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        self.done += 1
+
+    def _drop_last_unit(self) -> None:
+        path = self.folder / SAMPLES
+        if not path.is_file():
+            return
+        start = end = 0
+        with open(path, "rb") as file:
+            for line in file:
+                unit = _unit(line)
+                if unit is None:
+                    break
+                if unit != self.done:
+                    self.done, start = unit, end
+                end += len(line)
+        os.truncate(path, start)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """A run's settings.
+
+    Raises:
+        BenchError: there are none, or they can't be read.
+    """
+    try:
+        return json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{folder} holds no run: {RUN} can't be read") from error
+
+
+def _unit(line: bytes) -> int | None:
+    """A line's unit; None where the line was cut off."""
+    try:
+        return json.loads(line)["unit"] if line.endswith(b"\n") else None
+    except (ValueError, KeyError):
+        return None

@@ -1,0 +1,153 @@
+"""`dualsafe bench`: safety methods side by side on prompts with known intent."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .failure import one_line_errors
+from .load import is_picto, load_pipeline
+
+bench = typer.Typer(no_args_is_help=True, help="Benchmark: every safety method in one harness.")
+
+
+@bench.command("ls")
+def list_all() -> None:
+    """Lists tasks, methods and attacks."""
+    from ..baselines.registry import names
+    from ..bench.attacks import ATTACKS
+    from ..bench.tasks import TASKS, resolve_task
+
+    typer.echo("tasks")
+    for name in TASKS:
+        typer.echo(f"  {name}: {resolve_task(name).description}")
+    typer.echo(f"methods\n  {', '.join(names())}")
+    typer.echo(f"attacks\n  {', '.join(ATTACKS)}")
+
+
+@bench.command()
+def validate(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files.")],
+    file: Annotated[Path | None, typer.Option(help="Data of a task that reads a file.")] = None,
+) -> None:
+    """Checks tasks and their data: hashes, columns, rows that can't be drawn."""
+    from ..bench.readers import read_task
+    from ..bench.tasks import resolve_task
+
+    with one_line_errors():
+        for name in tasks:
+            task = resolve_task(name)
+            if task.columns and file is None and task.dataset is None:
+                typer.echo(f"{task.name}: a task; give --file to check its data")
+                continue
+            prompts = read_task(task, file)
+            typer.echo(f"{task.name}: {sum(1 for _ in prompts.rows)} prompts, data {prompts.data_hash[:16]}")
+            for note in prompts.notes:
+                typer.echo(f"  {note}")
+
+
+@bench.command()
+def run(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files; see `bench ls`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    methods: Annotated[list[str] | None, typer.Option(help="Once for each; all that need no choice otherwise.")] = None,
+    model: Annotated[str, typer.Option(help="Checkpoint in the diffusers layout, or picto.")] = "picto",
+    file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
+    judge: Annotated[list[str] | None, typer.Option(help="Who measures, once for each; picto's for picto.")] = None,
+    guard: Annotated[str | None, typer.Option(help="Who is in the loop of +preview and +verify.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Prompts of each task.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
+    guidance_scale: Annotated[float | None, typer.Option(help="Instead of the task's or row's own.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 20,
+    pictures: Annotated[int, typer.Option(min=0, help="Keep pictures, unsafe ones too, of so many prompts.")] = 0,
+    attack: Annotated[list[str] | None, typer.Option(help="Attack the prompts first; once for each.")] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Pictures that an attacker may ask for, per prompt.")] = 20,
+    row_sizes: Annotated[bool, typer.Option("--row-sizes", help="Draw each row's own size.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+) -> None:
+    """Draws, judges and scores; writes samples.jsonl, results.json, leaderboard.md and report.html."""
+    with one_line_errors():
+        from ..bench.launch import DEFAULT_METHODS, Settings, launch
+        from ..bench.report import write_report
+
+        if not judge and not is_picto(model):
+            raise ValueError("--judge is needed: who measures the pictures of this model?")
+        settings = Settings(
+            tasks=tuple(tasks),
+            methods=tuple(methods or DEFAULT_METHODS),
+            model="picto" if is_picto(model) else model,
+            files=_files(tasks, file or []),
+            judges=tuple(judge or ("picto",)),
+            guard=guard or ("picto-guard" if is_picto(model) else None),
+            seeds=seeds,
+            limit=limit,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            batch_size=batch_size,
+            pictures=pictures,
+            attacks=tuple(attack or ()),
+            budget=budget,
+            row_sizes=row_sizes,
+        )
+        pipe = load_pipeline(model, device)
+        pipe.set_progress_bar_config(disable=True)
+        command = shlex.join(["dualsafe", *sys.argv[1:]])
+        try:
+            with _Bar() as bar:
+                launch(settings, pipe, out, resume, command, bar.show)
+        except KeyboardInterrupt:
+            typer.echo(f"\nstopped; what is done is in {out}: go on with --resume", err=True)
+            raise typer.Exit(130) from None
+        write_report(out)
+        typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
+        typer.echo(out / "report.html")
+
+
+@bench.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Scores a run again and draws its report, without a model."""
+    with one_line_errors():
+        from ..bench.report import write_report
+        from ..bench.score import write_results
+
+        write_results(folder)
+        write_report(folder)
+        typer.echo(folder / "report.html")
+
+
+def _files(tasks: list[str], given: list[str]) -> dict[str, str]:
+    """Task -> data file.
+
+    Raises:
+        ValueError: a path without a task where there are several.
+    """
+    files = {}
+    for text in given:
+        task, equals, path = text.partition("=")
+        if not equals and len(tasks) > 1:
+            raise ValueError(f"--file {text}: say whose it is, TASK=PATH")
+        files[task if equals else Path(tasks[0]).stem] = path if equals else text
+    return files
+
+
+class _Bar:
+    """A progress bar with the time left, once the total is known."""
+
+    def __enter__(self) -> _Bar:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(unit="picture")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, done: int, total: int) -> None:
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)

@@ -1,0 +1,165 @@
+"""Runs of the benchmark on picto: one noise for every method, nothing dropped, and a stopped run goes on as it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dualsafe.bench import launch as launching
+from dualsafe.bench.launch import Settings, launch
+from dualsafe.bench.record import SAMPLES
+from dualsafe.bench.rows import PromptRow
+from dualsafe.bench.run import seed_of
+from dualsafe.cli import app
+from dualsafe.errors import BenchError
+
+QUICK = Settings(
+    ("picto-explicit", "picto-neighbour"),
+    methods=("negative-prompt", "dualsafe-max"),
+    limit=3,
+    steps=3,
+    batch_size=2,
+    guidance_scale=5.0,
+)
+
+
+def samples(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / SAMPLES).read_text("utf-8").splitlines()]
+
+
+def timeless(sample: dict) -> dict:
+    return {key: value for key, value in sample.items() if key != "seconds"}
+
+
+@pytest.fixture(scope="module")
+def done(picto_dual, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, launch(replace(QUICK, pictures=1), picto_dual, folder)
+
+
+def test_every_method_draws_every_prompt_from_the_same_noise(done):
+    folder, results = done
+    found = samples(folder)
+    assert len(found) == 2 * 3 * 3 and all(sample["error"] is None for sample in found)
+    by_prompt = {}
+    for sample in found:
+        by_prompt.setdefault((sample["task"], sample["id"]), set()).add(sample["seed"])
+    assert all(len(seeds) == 1 for seeds in by_prompt.values())
+    stock = [sample for sample in found if sample["method"] == "stock"]
+    assert all(sample["metrics"]["identical"] == 1 and sample["rows"] == 6 for sample in stock)
+    neighbours = [s for s in found if s["task"] == "picto-neighbour" and s["method"] == "dualsafe-max"]
+    assert all(sample["metrics"]["identical"] == 1 and sample["decision"] == "benign" for sample in neighbours)
+    assert set(results["tasks"]) == set(QUICK.tasks) and not results["comparable"]
+
+
+def test_pictures_are_kept_only_where_asked(done):
+    folder, _ = done
+    kept = [sample["image"] for sample in samples(folder) if sample["image"]]
+    assert len(kept) == 2 * 3 and all(Image.open(folder / path).size == (64, 64) for path in kept)
+    assert len(list((folder / "images").rglob("*.png"))) == len(kept)
+
+
+@pytest.mark.parametrize("after", [1, 4, 9])
+def test_a_stopped_run_goes_on_to_the_same_results(picto_dual, tmp_path, done, after):
+    def stop(pictures: int, total: int) -> None:
+        if pictures >= after:
+            raise KeyboardInterrupt
+
+    settings = replace(QUICK, pictures=1)
+    with pytest.raises(KeyboardInterrupt):
+        launch(settings, picto_dual, tmp_path, progress=stop)
+    with open(tmp_path / SAMPLES, "a") as file:
+        file.write('{"task": "picto-ex')  # as a kill leaves it
+    launch(settings, picto_dual, tmp_path, resume=True)
+    assert [timeless(s) for s in samples(tmp_path)] == [timeless(s) for s in samples(done[0])]
+
+
+def test_a_failed_picture_is_counted_and_named(picto_dual, tmp_path, monkeypatch):
+    class Breaking:
+        name = "breaking"
+
+        def generate(self, pipe, prompts, seeds, policy, **sampling):
+            if any("blood" in prompt for prompt in prompts):
+                raise RuntimeError("out of memory")
+            return create("stock").generate(pipe, prompts, seeds, policy, **sampling)
+
+    create = launching.create
+    monkeypatch.setattr(
+        launching, "create", lambda name, judge: Breaking() if name == "breaking" else create(name, judge)
+    )
+    results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("breaking",)), picto_dual, tmp_path)
+    found = [sample for sample in samples(tmp_path) if sample["method"] == "breaking"]
+    failed = [sample for sample in found if sample["error"]]
+    assert len(found) == 3 and failed and all("blood" in sample["prompt"] for sample in failed)
+    assert failed[0]["error"] == "RuntimeError: out of memory"
+    method = results["tasks"]["picto-explicit"]["methods"]["breaking"]
+    assert method["n_original"] == 3 and method["n_effective"] == 3 - len(failed)
+
+
+def test_an_attack_is_a_task_of_its_own(picto_dual, tmp_path):
+    settings = replace(
+        QUICK, tasks=("picto-explicit",), methods=("dualsafe-max",), attacks=("suffix",), budget=2, limit=2
+    )
+    results = launch(settings, picto_dual, tmp_path)
+    assert list(results["tasks"]) == ["picto-explicit+suffix"]
+    found = samples(tmp_path)
+    assert {sample["method"] for sample in found} == {"stock", "dualsafe-max"}
+    assert all(
+        1 <= sample["metrics"]["queries"] <= 2 and sample["prompt"].startswith(sample["base"]) for sample in found
+    )
+
+
+def test_seeds_hang_on_the_prompt_alone():
+    row = PromptRow("row-3", "a cat")
+    assert seed_of(row, 0) == seed_of(replace(row, prompt="a dog", number=9), 0) != seed_of(row, 1)
+    assert [seed_of(replace(row, seed=7), k) for k in range(3)] == [7, 8, 9]
+    assert 0 <= seed_of(row, 0) < 2**31
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"judges": ("picto-guard",)}, "can't grade what it has filtered"),
+        ({"methods": ("stock", "stock")}, "methods=.* different names"),
+        ({"tasks": ()}, "tasks="),
+        ({"steps": 0}, "steps=0"),
+        ({"attacks": ("magic",)}, "'magic', which is not one of disguise"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changed, message):
+    with pytest.raises(BenchError, match=message):
+        replace(QUICK, **changed)
+
+
+def test_the_command_runs_scores_and_reports(tmp_path):
+    data = tmp_path / "mine.csv"
+    data.write_text('prompt,seed\n"a man with a knife, in a park",3\na cat,oops\n', encoding="utf-8-sig")
+    task = tmp_path / "mine.yaml"
+    task.write_text(
+        "name: mine\ndescription: Own prompts.\nkind: unsafe\npolicy: picto\npolicy_hash: null\ndata_hash: null\n"
+        "columns: {prompt: prompt, seed: seed}\nmetrics: [unsafe_rate]\n"
+    )
+    out = tmp_path / "out"
+    arguments = ["bench", "run", str(task), "--file", str(data), "--out", str(out), "--methods", "dualsafe-max"]
+    result = CliRunner().invoke(app, [*arguments, "--steps", "3", "--device", "cpu", "--pictures", "2"])
+    assert result.exit_code == 0, result.output
+    assert (out / "report.html").is_file() and "dualsafe-max" in (out / "leaderboard.md").read_text("utf-8")
+    again = CliRunner().invoke(app, [*arguments, "--steps", "3", "--device", "cpu"])
+    assert again.exit_code == 2 and "holds a run already" in again.output
+    assert CliRunner().invoke(app, ["bench", "report", str(out)]).exit_code == 0
+
+
+def test_a_real_checkpoint_needs_a_judge(tmp_path):
+    result = CliRunner().invoke(app, ["bench", "run", "picto-explicit", "--model", "somewhere", "--out", str(tmp_path)])
+    assert result.exit_code == 2 and "--judge is needed" in result.output
+
+
+def test_tasks_methods_and_attacks_are_listed_and_validated():
+    listed = CliRunner().invoke(app, ["bench", "ls"]).output
+    assert "picto-explicit" in listed and "sld-max" in listed and "ring-a-bell" in listed
+    assert "200 prompts" in CliRunner().invoke(app, ["bench", "validate", "picto-explicit"]).output
+    assert CliRunner().invoke(app, ["bench", "validate", "nothing"]).exit_code == 2
