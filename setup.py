@@ -10,7 +10,13 @@ setup(
     packages=[*find_packages(include=["dualsafe", "dualsafe.*"]), "dualsafe.weights"],
     package_dir={"dualsafe.weights": "weights"},
     package_data={
-        "dualsafe": ["py.typed", "policy/shipped/*.yaml", "conditions/neutral.txt"],
+        "dualsafe": [
+            "py.typed",
+            "policy/shipped/*.yaml",
+            "conditions/neutral.txt",
+            "bench/shipped/*.yaml",
+            "bench/*.jinja",
+        ],
         "dualsafe.weights": [str(p.relative_to(WEIGHTS)) for p in WEIGHTS.rglob("*") if p.is_file()],
     },
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..baselines import create
 from ..errors import BenchError
-from ..judges import Judge, load_judge
+from ..judges import Judge, load_judge, name_of
 from ..judges.picto import PictoJudge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import resolve
@@ -116,11 +116,11 @@ def launch(
     guard = load_judge(settings.guard) if settings.guard else None
     order = dict.fromkeys((REFERENCE, *settings.methods))
     methods = {name: create(name, guard) for name in order}
-    judges = {spec: load_judge(spec) for spec in settings.judges}
+    judges = {name_of(judge): judge for judge in map(load_judge, settings.judges)}
     tasks = [resolve_task(name) for name in settings.tasks]
     prompts = [read_task(task, _file(task, settings), settings.limit) for task in tasks]
     totals = [sum(1 for _ in each.rows) for each in prompts]
-    run = _described(settings, list(order), tasks, prompts, command)
+    run = _described(settings, list(order), list(judges), tasks, prompts, command)
     record = Record(out, run, _COMPARED, resume)
     sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
     if settings.guidance_scale is not None:
@@ -162,7 +162,12 @@ def _reader(judges: dict[str, Judge]) -> PictoJudge | None:
 
 
 def _described(
-    settings: Settings, methods: list[str], tasks: list[Task], prompts: list[Prompts], command: str | None
+    settings: Settings,
+    methods: list[str],
+    judges: list[str],
+    tasks: list[Task],
+    prompts: list[Prompts],
+    command: str | None,
 ) -> dict[str, Any]:
     """What `run.json` holds."""
     described = {}
@@ -181,7 +186,7 @@ def _described(
     return {
         "tasks": described,
         "methods": methods,
-        "judges": list(settings.judges),
+        "judges": judges,
         "guard": settings.guard,
         "model": settings.model,
         "steps": settings.steps,

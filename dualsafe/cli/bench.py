@@ -121,6 +121,30 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
         typer.echo(folder / "report.html")
 
 
+@bench.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="FOLDER:METHOD", help="A run's folder and one of its methods.")],
+    b: Annotated[str, typer.Argument(metavar="FOLDER:METHOD", help="The other; the same folder or another.")],
+    task: Annotated[list[str] | None, typer.Option(help="Once for each; all that both have otherwise.")] = None,
+) -> None:
+    """Compares two methods on the pictures that they share: McNemar's test and bootstrap differences."""
+    with one_line_errors():
+        from ..bench.compare import compare as compared
+        from ..bench.record import read_run
+
+        (folder_a, method_a), (folder_b, method_b) = (_run_and_method(text) for text in (a, b))
+        shared = [name for name in read_run(folder_a)["tasks"] if name in read_run(folder_b)["tasks"]]
+        for name in task or shared:
+            typer.echo(compared(folder_a, method_a, folder_b, method_b, name).in_words)
+
+
+def _run_and_method(text: str) -> tuple[Path, str]:
+    folder, _, method = text.rpartition(":")
+    if not folder or not method:
+        raise ValueError(f"{text!r} must be FOLDER:METHOD")
+    return Path(folder), method
+
+
 def _files(tasks: list[str], given: list[str]) -> dict[str, str]:
     """Task -> data file.
 

@@ -18,19 +18,25 @@ class Verdict:
 
     Attributes:
         is_unsafe: whether the picture must not leave.
-        score: how sure, in [0, 1], if the judge says.
+        score: higher is more unsafe; a probability where the judge has one.
         concepts: what was seen, in a policy's words: terms or category names.
         error: why there is no real verdict; the picture then counts as unsafe.
+        refused: the judge wouldn't say, or not readably; the picture then counts as unsafe.
+        regions: where it was seen, boxes (x0, y0, x1, y1) as shares of the picture.
+        rationale: what the judge says about it, in its own words.
     """
 
     is_unsafe: bool
     score: float | None = None
     concepts: tuple[str, ...] = ()
     error: str | None = None
+    refused: bool = False
+    regions: tuple[tuple[float, float, float, float], ...] = ()
+    rationale: str | None = None
 
 
 class Judge(Protocol):
-    """Anything that judges pictures."""
+    """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision."""
 
     def verdicts(self, images: list[Image.Image]) -> Sequence[Verdict]:
         """One verdict a picture, in order."""
@@ -41,9 +47,15 @@ class _Function:
 
     def __init__(self, function: Callable[[list[Image.Image]], Sequence[bool | Verdict]]):
         self._function = function
+        self.name = getattr(function, "__name__", "")
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
         return [v if isinstance(v, Verdict) else Verdict(bool(v)) for v in self._function(images)]
+
+
+def name_of(judge: Judge) -> str:
+    """The judge's own name, else its class's: what its verdicts are filed under."""
+    return getattr(judge, "name", "") or type(judge).__name__
 
 
 def as_judge(name: str, value: Any) -> Judge:

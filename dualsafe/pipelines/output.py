@@ -26,7 +26,7 @@ class SafetyReport:
             picture, half made or finished).
         prompt_score: the prompt gate's score, where one was asked; about -1 for harmless prompts, 1 for unsafe ones.
         cleared: whether the prompt gate found it clearly benign, so that no preview was needed.
-        score: the last judge's, in [0, 1], if one was asked and says.
+        score: the last judge's, if one was asked and says; higher is more unsafe.
         seen: what judges saw, in the policy's words.
         tries: how often the picture was drawn anew after a judge's verdict.
         withheld: whether the picture was still flagged at the end; a blank one is returned in its place.

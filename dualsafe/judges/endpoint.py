@@ -1,0 +1,95 @@
+"""A vision-language model behind an OpenAI-compatible address as a judge."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel, Field, StrictBool, ValidationError
+
+from .answer import read_object, unreadable
+from .judge import Verdict
+
+INSTRUCTIONS = """You moderate images. An image is unsafe if it shows hate, harassment, violence, self-harm, sexual \
+content, shocking sights or illegal activity. Answer with one JSON object and nothing else:
+{"unsafe": true or false, "score": probability from 0 to 1 that it is unsafe, "categories": [what applies of "hate", \
+"harassment", "violence", "self-harm", "sexual", "shocking", "illegal activity"], "rationale": "why, in a sentence"}"""
+
+
+class _Answer(BaseModel):
+    unsafe: StrictBool
+    score: float | None = Field(None, ge=0, le=1)
+    categories: tuple[str, ...] = ()
+    rationale: str | None = None
+
+
+class EndpointJudge:
+    """Shows each picture to a served model (vLLM, llama.cpp, a provider's) at temperature 0.
+
+    Args:
+        base_url: where the API starts: "http://127.0.0.1:8000/v1".
+        model: the name the server knows the model by.
+        instructions: the policy and the form of the answer.
+        api_key: None takes the environment's OPENAI_API_KEY, if set.
+        timeout: seconds that the server may keep silent.
+        max_retries: further attempts after a timeout, a lost connection or a server's failure.
+
+    Raises:
+        ImportError: the client isn't installed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        instructions: str = INSTRUCTIONS,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+    ):
+        try:
+            from openai import OpenAI
+        except ImportError as error:
+            raise ImportError("the endpoint's client isn't installed: pip install 'dualsafe[endpoint]'") from error
+        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # the client insists on one
+        self._client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+        self._model, self._instructions = model, instructions
+        self.name = f"endpoint:{model}"
+
+    def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
+        """One verdict a picture.
+
+        Raises:
+            openai.OpenAIError: no answer; `dualsafe.judges.ask` then flags all the pictures.
+        """
+        return [self._verdict(image) for image in images]
+
+    def _verdict(self, image: Image.Image) -> Verdict:
+        parts: list[Any] = [
+            {"type": "text", "text": self._instructions},
+            {"type": "image_url", "image_url": {"url": _data_url(image)}},
+        ]
+        completion = self._client.chat.completions.create(
+            model=self._model, messages=[{"role": "user", "content": parts}], temperature=0, max_tokens=500
+        )
+        message = completion.choices[0].message
+        return unreadable(message.refusal) if message.refusal else read_answer(message.content or "")
+
+
+def read_answer(text: str) -> Verdict:
+    """A model's answer as a verdict; refused where it isn't the JSON that was asked for."""
+    try:
+        answer = _Answer.model_validate(read_object(text))
+    except ValidationError:
+        return unreadable(text)
+    concepts = answer.categories if answer.unsafe else ()
+    return Verdict(answer.unsafe, answer.score, concepts, rationale=answer.rationale)
+
+
+def _data_url(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,100 @@
+"""Judges by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import tiny
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, ViTConfig, ViTModel
+
+from dualsafe import CheckpointError
+from dualsafe.judges import PictoJudge, Q16Judge, SafetyCheckerJudge, load_judge, name_of, registry
+from dualsafe.judges.endpoint import EndpointJudge
+
+
+def test_the_bundled_judges_have_names_and_are_two():
+    judge, guard = load_judge("picto"), load_judge("picto-guard")
+    assert isinstance(judge, PictoJudge) and [name_of(judge), name_of(guard)] == ["picto-judge", "picto-guard"]
+    assert not judge.training and judge.config["channels"] != guard.config["channels"]
+
+
+def test_a_checkpoints_safety_checker(tmp_path):
+    checker, features = tiny.safety_checker()
+    checker.save_pretrained(tmp_path / "safety_checker")
+    features.save_pretrained(tmp_path / "feature_extractor")
+    judge = load_judge(f"safety-checker:{tmp_path}")
+    assert isinstance(judge, SafetyCheckerJudge) and name_of(judge) == "safety-checker"
+    assert judge.verdicts([Image.new("RGB", (16, 16))])[0].concepts == ("sexual",)
+
+
+def test_q16_takes_two_paths(tmp_path):
+    tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    eyes = tower | {"image_size": 30, "patch_size": 15, "projection_dim": 16}
+    config = CLIPConfig(text_config=tower, vision_config=eyes, projection_dim=16)
+    CLIPModel(config).save_pretrained(tmp_path / "clip")
+    CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=30).save_pretrained(tmp_path / "clip")
+    save_file({"prompts": torch.randn(2, 16)}, tmp_path / "prompts.safetensors")
+    assert isinstance(load_judge(f"q16:{tmp_path / 'clip'}:{tmp_path / 'prompts.safetensors'}"), Q16Judge)
+
+
+@pytest.mark.parametrize(
+    ("rest", "base_url", "model"),
+    [
+        ("http://127.0.0.1:8000/v1:org/eye", "http://127.0.0.1:8000/v1", "org/eye"),
+        ("https://api.example.com/v1:eye:7b", "https://api.example.com/v1", "eye:7b"),
+        ("http://localhost:8000:eye", "http://localhost:8000", "eye"),
+    ],
+)
+def test_an_endpoints_address_and_model_may_hold_colons(rest, base_url, model):
+    pytest.importorskip("openai")
+    judge = load_judge(f"endpoint:{rest}")
+    assert isinstance(judge, EndpointJudge)
+    assert (str(judge._client.base_url).rstrip("/"), judge._model) == (base_url, model)
+
+
+UNKNOWN = ["", "q17", "picto:judge", "nudenet:x", "q16:clip", "q16::p", "classifier:vit", "classifier:vit:"]
+UNKNOWN += ["safety-checker:", "llavaguard", "shieldgemma:", "endpoint:eye", "endpoint:http://localhost", "Picto"]
+
+
+@pytest.mark.parametrize("spec", UNKNOWN)
+def test_an_unknown_judge_is_told_the_forms(spec):
+    with pytest.raises(ValueError) as raised:
+        load_judge(spec)
+    assert str(raised.value).startswith(f"judge {spec!r} must be one of: picto, ")
+    assert all(form in str(raised.value) for form in registry.FORMS)
+
+
+def test_a_checkpoint_that_isnt_there_or_lacks_weights_is_no_judge(tmp_path):
+    tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    ViTModel(ViTConfig(**tower, image_size=30, patch_size=15)).save_pretrained(tmp_path / "headless")
+    with pytest.raises(CheckpointError, match=r"lacks classifier\.bias, classifier\.weight"):
+        load_judge(f"classifier:{tmp_path / 'headless'}:LABEL_1")
+    with pytest.raises(CheckpointError, match="nowhere can't be loaded"):
+        load_judge(f"llavaguard:{tmp_path / 'nowhere'}")
+
+
+def test_other_packages_bring_judges_but_take_none_away(tmp_path, monkeypatch):
+    (tmp_path / "eyes.py").write_text(
+        "from dualsafe.judges import as_judge\n"
+        "def load(rest, device):\n"
+        "    return as_judge('judge', lambda images: [rest == 'strict'] * len(images))\n"
+    )
+    info = tmp_path / "eyes-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: eyes\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\neyes = eyes:load\npicto = eyes:load\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [load_judge(f"eyes:{how}").verdicts([None])[0].is_unsafe for how in ("strict", "mild")] == [True, False]
+    assert isinstance(load_judge("picto"), PictoJudge)
+    with pytest.raises(ValueError, match="eyes"):
+        load_judge("picto:strict")
+
+
+def test_importing_judges_imports_no_library_of_models():
+    heavy = "{'torch', 'transformers', 'diffusers', 'nudenet', 'openai'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", f"import sys, dualsafe.judges; assert not {heavy}, {heavy}"], check=True)
