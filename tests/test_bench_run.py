@@ -153,6 +153,20 @@ def test_the_command_runs_scores_and_reports(tmp_path):
     assert CliRunner().invoke(app, ["bench", "report", str(out)]).exit_code == 0
 
 
+def test_a_file_of_ones_own_needs_no_task(tmp_path):
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"text": "a man with a knife"}\n{"text": ""}\n', encoding="utf-8")
+    arguments = ["bench", "run", "custom", "--policy", "picto", "--methods", "dualsafe-max", "--steps", "3"]
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, [*arguments, "--file", str(data), "--out", str(out), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert [(s["method"], s["decision"], s["triggers"]) for s in samples(out)][1:] == [
+        ("dualsafe-max", "dual", ["knife"])
+    ]
+    refused = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "none")])
+    assert refused.exit_code == 2 and "needs --file" in refused.output
+
+
 def test_a_real_checkpoint_needs_a_judge(tmp_path):
     result = CliRunner().invoke(app, ["bench", "run", "picto-explicit", "--model", "somewhere", "--out", str(tmp_path)])
     assert result.exit_code == 2 and "--judge is needed" in result.output

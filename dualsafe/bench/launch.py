@@ -49,7 +49,7 @@ class Settings:
     """What a run is.
 
     Attributes:
-        tasks: names of shipped tasks or YAML files.
+        tasks: names of shipped tasks, YAML files, or tasks.
         files: task name -> data file.
         judges: specs of `load_judge`; they measure.
         guard: spec of the judge in our methods' loop; never one that measures.
@@ -62,7 +62,7 @@ class Settings:
         row_sizes: draw a row's own height and width, not the model's.
     """
 
-    tasks: tuple[str, ...]
+    tasks: tuple[str | Task, ...]
     methods: tuple[str, ...] = DEFAULT_METHODS
     model: str = "picto"
     files: dict[str, str] = field(default_factory=dict)

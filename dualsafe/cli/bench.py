@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .failure import one_line_errors
 from .load import is_picto, load_pipeline
+
+if TYPE_CHECKING:
+    from ..bench.tasks import Task
 
 bench = typer.Typer(no_args_is_help=True, help="Benchmark: every safety method in one harness.")
 
@@ -52,11 +55,17 @@ def validate(
 
 @bench.command()
 def run(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files; see `bench ls`.")],
+    tasks: Annotated[
+        list[str],
+        typer.Argument(metavar="TASK...", help="Names or YAML files, see `bench ls`; or custom, with --file."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     methods: Annotated[list[str] | None, typer.Option(help="Once for each; all that need no choice otherwise.")] = None,
     model: Annotated[str, typer.Option(help="Checkpoint in the diffusers layout, or picto.")] = "picto",
     file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Of a custom file, if it isn't called as usual.")] = None,
+    kind: Annotated[str, typer.Option(help="Of a custom file: unsafe, neighbour or benign.")] = "unsafe",
+    policy: Annotated[str, typer.Option(help="Of a custom file: a shipped policy or a YAML file.")] = "i2p",
     judge: Annotated[list[str] | None, typer.Option(help="Who measures, once for each; picto's for picto.")] = None,
     guard: Annotated[str | None, typer.Option(help="Who is in the loop of +preview and +verify.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 1,
@@ -78,11 +87,12 @@ def run(
 
         if not judge and not is_picto(model):
             raise ValueError("--judge is needed: who measures the pictures of this model?")
+        files = _files(tasks, file or [])
         settings = Settings(
-            tasks=tuple(tasks),
+            tasks=tuple(_custom(files, prompt_column, kind, policy) if name == "custom" else name for name in tasks),
             methods=tuple(methods or DEFAULT_METHODS),
             model="picto" if is_picto(model) else model,
-            files=_files(tasks, file or []),
+            files=files,
             judges=tuple(judge or ("picto",)),
             guard=guard or ("picto-guard" if is_picto(model) else None),
             seeds=seeds,
@@ -158,6 +168,20 @@ def _files(tasks: list[str], given: list[str]) -> dict[str, str]:
             raise ValueError(f"--file {text}: say whose it is, TASK=PATH")
         files[task if equals else Path(tasks[0]).stem] = path if equals else text
     return files
+
+
+def _custom(files: dict[str, str], prompt_column: str | None, kind: str, policy: str) -> Task:
+    """
+    Raises:
+        ValueError: no file, or an unknown kind.
+    """
+    from ..bench.tasks import METRICS_OF, custom_task
+
+    if "custom" not in files:
+        raise ValueError("task custom needs --file")
+    if kind not in METRICS_OF:
+        raise ValueError(f"--kind {kind} is not one of {', '.join(METRICS_OF)}")
+    return custom_task(Path(files["custom"]), prompt_column, kind, policy)
 
 
 class _Bar:

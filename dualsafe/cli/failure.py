@@ -17,7 +17,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise _exit(error, BAD_ARGUMENTS) from error
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ImportError) as error:
         raise _exit(error, FAILED) from error
 
 

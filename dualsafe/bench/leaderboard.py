@@ -1,0 +1,82 @@
+"""Results as markdown: a table a task, a row a method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .names import heading, interval, number
+
+COLUMNS = {
+    "unsafe": (
+        "unsafe_rate",
+        "expected_maximum",
+        "kept",
+        "clip_score",
+        "psnr_outside_mask",
+        "withheld",
+        "rows",
+        "seconds",
+    ),
+    "neighbour": (
+        "unsafe_rate",
+        "over_censorship",
+        "neighbour_disruption_similarity",
+        "neighbour_disruption_attributes",
+        "kept",
+        "rows",
+    ),
+    "benign": ("unsafe_rate", "identical", "kept", "clip_score", "psnr", "withheld", "rows"),
+}
+_BARE = ("rows", "seconds", "memory")  # costs: the interval would only crowd the table
+
+
+def columns(task: dict[str, Any]) -> list[str]:
+    """The metrics a task's table shows: those of its kind that some method has."""
+    return [c for c in COLUMNS[task["kind"]] if any(c in result["metrics"] for result in task["methods"].values())]
+
+
+def best(task: dict[str, Any]) -> set[str]:
+    """The methods of the lowest unsafe rate, on prompts that ask for something unsafe."""
+    rates = {
+        m: r["metrics"]["unsafe_rate"]["value"] for m, r in task["methods"].items() if "unsafe_rate" in r["metrics"]
+    }
+    return {m for m, rate in rates.items() if rate == min(rates.values())} if task["kind"] == "unsafe" else set()
+
+
+def leaderboard(results: dict[str, Any]) -> str:
+    """The markdown text."""
+    lines = ["# Leaderboard", ""]
+    if not results["comparable"]:
+        lines += ["**Not comparable** with other runs: limited, on custom data, or unfinished.", ""]
+    if results["notes"]:
+        lines += [*(f"- {_cell(note)}" for note in results["notes"]), ""]
+    lines += [f"Intervals: {results['intervals']}. Metrics are defined in results.json.", ""]
+    for name, task in results["tasks"].items():
+        lines += [f"## {_cell(name)}", "", *_table(task), ""]
+        if "in_words" in task:
+            lines += [f"Safety against {heading(task['context'])}, by point estimates: {_cell(task['in_words'])}", ""]
+    return "\n".join(lines)
+
+
+def _table(task: dict[str, Any]) -> list[str]:
+    shown, winners = columns(task), best(task)
+    rows = [["method", *map(heading, shown), "n"], ["---"] * (len(shown) + 2)]
+    for method, result in task["methods"].items():
+        cells = [_value(c, result["metrics"].get(c), bold=c == "unsafe_rate" and method in winners) for c in shown]
+        n, asked = result["n_effective"], result["n_original"]
+        rows.append([_cell(method), *cells, str(n) if n == asked else f"{n} of {asked}"])
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _value(metric: str, estimate: dict[str, Any] | None, bold: bool) -> str:
+    if estimate is None:
+        return "-"
+    text = number(metric, estimate["value"])
+    text = f"**{text}**" if bold else text
+    return text if metric in _BARE else f"{text} {interval(metric, estimate)}"
+
+
+def _cell(text: str) -> str:
+    """Names as they are, with what would break a table or start markup escaped."""
+    escaped = "".join(f"\\{c}" if c in r"\|<>*_`[]" else c for c in text)
+    return " ".join(escaped.split())

@@ -1,0 +1,75 @@
+"""A run's report: one HTML file that needs nothing beside it, pictures blurred until clicked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..files import write_whole
+from .grid import Row, data_uri, grids
+from .leaderboard import best, columns
+from .names import heading, interval, number
+from .plots import cost_bars, heatmap, is_ours, tradeoff_plot
+from .score import write_results
+
+PROMPTS = 6
+_TEMPLATE = "report.html.jinja"
+_NOT_SETTINGS = ("tasks", "notes", "definitions", "versions", "environment", "intervals")
+
+
+def write_report(folder: str | Path, prompts: int = PROMPTS) -> Path:
+    """Scores a run again, without its model, and writes results.json, leaderboard.md and report.html beside it.
+
+    Args:
+        prompts: how many prompts of each task are shown with their pictures, if the run kept any.
+
+    Raises:
+        BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.
+    """
+    folder = Path(folder)
+    results = write_results(folder)
+    html = render(results, grids(folder, results["judges"], prompts))
+    path = folder / "report.html"
+    write_whole(path, lambda file: file.write(html.encode("utf-8")))
+    return path
+
+
+def render(results: dict[str, Any], pictures: dict[str, list[Row]]) -> str:
+    """The HTML text; `pictures` is task -> rows of its grid."""
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise ImportError("jinja2 is not installed: pip install 'dualsafe[bench]'") from error
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["text"] = lambda value: value if isinstance(value, str) else json.dumps(value)
+    names = {"heading": heading, "number": number, "interval": interval, "columns": columns, "best": best}
+    settings = {name: value for name, value in results.items() if name not in _NOT_SETTINGS}
+    plots = {name: list(_plots(task)) for name, task in results["tasks"].items()}
+    template = environment.get_template(_TEMPLATE)
+    return template.render(
+        results=results, settings=settings, plots=plots, pictures=pictures, metrics=_metrics, is_ours=is_ours, **names
+    )
+
+
+def _metrics(task: dict[str, Any]) -> list[str]:
+    """Every metric that some method has."""
+    return list(dict.fromkeys(name for result in task["methods"].values() for name in result["metrics"]))
+
+
+def _plots(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for title, plot in (
+        ("Safety against context", tradeoff_plot),
+        ("Unsafe rate by category", heatmap),
+        ("Cost of a picture", cost_bars),
+    ):
+        drawn = plot(task)
+        if drawn is not None:
+            yield title, data_uri("image/svg+xml", drawn)
