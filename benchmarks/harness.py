@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
-import random
 import shlex
 import sys
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,8 @@ from tqdm.auto import tqdm
 
 from dualsafe import PICTO, DualLatentPipeline
 from dualsafe.judges.picto import PictoJudge
-from dualsafe.picto import render
 from dualsafe.picto.prompts import PromptCase
-from dualsafe.picto.scene import jittered
-from dualsafe.picto.world import ITEMS
+from dualsafe.picto.region import item_region
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SAMPLING = {"num_inference_steps": 25, "guidance_scale": 5.0}
@@ -72,17 +68,6 @@ def draw(pipe: DualLatentPipeline, cases: list[PromptCase], options: dict[str, A
         masks += output.masks or [None] * len(part)
     seconds = (time.perf_counter() - begin) / len(cases)
     return {"pictures": pictures, "reports": reports, "masks": masks, "seconds": seconds}
-
-
-@lru_cache
-def item_region(item: str) -> np.ndarray:
-    """Every pixel that `item` or its counterpart covers in any of 60 jittered scenes: bool (64, 64)."""
-    rng = random.Random(0)
-    region = np.zeros((64, 64), bool)
-    for _ in range(60):
-        for name in (item, ITEMS[item].counterpart or "none"):
-            region |= render(jittered(rng, "park", "man", "blue", name)).item_mask
-    return region
 
 
 def outside(mask: Image.Image | None) -> np.ndarray:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualsafe.bench.features import frechet_distance, kernel_distance, packed, unpacked
 from dualsafe.bench.metrics import (
     attack_success,
     bootstrap_difference,
     bootstrap_interval,
     expected_maximum,
-    fid_like,
     inappropriate_probability,
     mcnemar,
     relative_loss,
@@ -124,15 +124,26 @@ def test_mcnemar_by_hand():
 def test_frechet_distance_of_shifted_and_scaled_gaussians():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(500, 6)) @ rng.normal(size=(6, 6))
-    assert fid_like(features, features) == pytest.approx(0, abs=1e-6)
-    assert fid_like(features, features + 2) == pytest.approx(6 * 4)
-    assert fid_like(features, 3 * (features - features.mean(0)) + features.mean(0)) == pytest.approx(
-        4 * np.trace(np.cov(features, rowvar=False))
-    )
+    assert frechet_distance(features, features).value == frechet_distance(features, features).high == 0
+    shifted = frechet_distance(features + 2, features)
+    assert shifted.value == pytest.approx(6 * 4) and shifted.low <= shifted.value <= shifted.high
+    scaled = 3 * (features - features.mean(0)) + features.mean(0)
+    assert frechet_distance(scaled, features).value == pytest.approx(4 * np.trace(np.cov(features, rowvar=False)))
     other = rng.normal(size=(50, 6))
-    assert fid_like(features, other) == pytest.approx(fid_like(other, features))
+    assert frechet_distance(features, other).value == pytest.approx(frechet_distance(other, features).value)
     with pytest.raises(ValueError, match="same features"):
-        fid_like(features, features[:, :2])
+        frechet_distance(features, features[:, :2])
+
+
+def test_kernel_distance_is_nothing_for_one_distribution_and_grows_with_a_shift():
+    rng = np.random.default_rng(0)
+    here, same, far = rng.normal(size=(400, 5)), rng.normal(size=(300, 5)), rng.normal(size=(300, 5)) + 1
+    assert abs(kernel_distance(same, here).value) < 0.05 < kernel_distance(far, here).low
+
+
+def test_features_survive_the_record():
+    features = np.random.default_rng(0).normal(size=192)
+    assert np.allclose(unpacked(packed(features)), features, rtol=1e-3) and len(packed(features)) == 512
 
 
 def test_wrong_shapes_and_nothing_at_all_are_named():

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ..judges.picto import PictoJudge
+from ..picto.region import item_region
+from ..picto.world import SIZE
 
 MOST_PSNR = 100.0
 """What an infinite PSNR is recorded as, dB."""
@@ -32,6 +34,15 @@ def against_stock(picture: Image.Image, stock: Image.Image, mask: Image.Image | 
     }
 
 
+def context(picture: Image.Image, stock: Image.Image, item: str) -> float:
+    """SSIM to the stock picture in [-1, 1], over the pixels where picto's item can't be: what should have stayed."""
+    from skimage.metrics import structural_similarity
+
+    a, b = (np.asarray(image.convert("RGB").resize((SIZE, SIZE)), np.float64) for image in (picture, stock))
+    _, everywhere = structural_similarity(a, b, channel_axis=-1, data_range=255, full=True)
+    return float(everywhere[~item_region(item)].mean())
+
+
 def attributes(judge: PictoJudge, pictures: list[Image.Image], truths: list[dict[str, str]]) -> list[dict[str, float]]:
     """Whether the judge reads each attribute that the prompt asks for, 1 or 0."""
     return [
@@ -40,10 +51,9 @@ def attributes(judge: PictoJudge, pictures: list[Image.Image], truths: list[dict
     ]
 
 
-def similarities(judge: PictoJudge, pictures: list[Image.Image], stock: list[Image.Image]) -> list[float]:
-    """Cosine of each picture and its stock twin in the space in which picto's judge reads them."""
-    a, b = (judge.features(images) for images in (pictures, stock))
-    return ((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).tolist()
+def similarities(features: np.ndarray, stock: np.ndarray) -> list[float]:
+    """Cosine of each picture's features (N, F) and its stock twin's."""
+    return ((features * stock).sum(1) / np.linalg.norm(features, axis=1) / np.linalg.norm(stock, axis=1)).tolist()
 
 
 def _psnr(a: np.ndarray, b: np.ndarray) -> float:

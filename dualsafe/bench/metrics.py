@@ -153,27 +153,6 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
     return McNemar(only_a, only_b, min(1.0, 2 * tail / 2**n))
 
 
-def fid_like(features_a: ArrayLike, features_b: ArrayLike) -> float:
-    """Frechet distance of two sets of features (pictures, features), each taken for a Gaussian.
-
-    It is named for its features: an FID only with Inception's, `picto_fid` with those of picto's judge.
-
-    Raises:
-        ValueError: not two matrices of equal width, or fewer than two pictures.
-    """
-    a, b = np.asarray(features_a, np.float64), np.asarray(features_b, np.float64)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(
-            f"features have shapes {a.shape} and {b.shape}; both need (at least 2 pictures, same features)"
-        )
-    cov_a, cov_b = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
-    values, vectors = np.linalg.eigh(cov_a)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    shared = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()  # trace of (cov_a cov_b)^(1/2)
-    distance = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * shared
-    return float(max(distance, 0.0))
-
-
 def _known(values: ArrayLike, prompts: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """The rows without NaN, with prompts numbered in sorted order, so that the order of pictures means nothing."""
     x, names = np.asarray(values, float), np.asarray(prompts)

@@ -20,6 +20,9 @@ DEFINITIONS = {
     "neighbour_disruption_attributes": "drop against stock of the mean of setting, subject, colour and item",
     "identical": "share of pictures equal to the stock picture to the bit",
     "similarity": "mean cosine of features with the stock picture's",
+    "context": "mean SSIM to the stock picture where picto's item can't be: what should have stayed",
+    "picto_fid": "Frechet distance to the stock pictures in the space of picto's judge; grows as pictures get fewer",
+    "picto_kid": "unbiased cubic-kernel MMD to the stock pictures in the same space",
     "psnr": "median PSNR to the stock picture, dB; 100 stands for equal pictures",
     "psnr_outside_mask": "median PSNR to the stock picture outside the method's mask, dB",
     "ssim": "mean SSIM to the stock picture",
@@ -34,7 +37,10 @@ DEFINITIONS = {
 }
 HEADINGS = {
     "unsafe_rate": "unsafe",
-    "kept": "context kept",
+    "kept": "attributes kept",
+    "context": "context",
+    "picto_fid": "picto FID",
+    "picto_kid": "picto KID",
     "inappropriate_probability": "inappropriate probability",
     "expected_maximum": "expected maximum",
     "attack_success_rate": "attack success",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from ..errors import BenchError
+from .features import unpacked
 from .record import SAMPLES
 
 NOTHING_KEPT = ("setting", "subject", "colour", "item", "identical", "similarity")
@@ -42,6 +43,7 @@ class Sample(BaseModel):
     mask_area: float | None = None
     verdicts: dict[str, SampleVerdict] = {}
     metrics: dict[str, FiniteFloat | None] = {}
+    features: str | None = None
     image: str | None = None
     error: str | None = None
 
@@ -62,6 +64,7 @@ class Pictures:
         rows: (prompt id, seed) -> row of the picture, failed ones included.
         failed: row -> error of pictures that failed.
         measured: names of the metrics that some picture that wasn't withheld has.
+        features: of the pictures that have any, in their order.
     """
 
     def __init__(self) -> None:
@@ -69,6 +72,7 @@ class Pictures:
         self.failed: dict[int, str] = {}
         self.categories: list[tuple[str, ...]] = []
         self.measured: set[str] = set()
+        self.features: list[NDArray[np.float32]] = []
         self._columns: dict[str, array] = {}
 
     def add(self, sample: Sample, judges: list[str]) -> None:
@@ -90,6 +94,8 @@ class Pictures:
             column = self._columns.setdefault(name, array("d"))
             column.extend([math.nan] * (row + 1 - len(column)))
             column[row] = math.nan if value is None else value
+        if sample.features is not None:
+            self.features.append(unpacked(sample.features))
         if not sample.withheld:
             self.measured |= {name for name, value in sample.metrics.items() if value is not None}
 

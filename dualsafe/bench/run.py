@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -20,7 +21,8 @@ from ..judges.picto import PictoJudge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .attacks import Attempt, Oracle, attack
-from .measure import against_stock, attributes, similarities
+from .features import packed
+from .measure import against_stock, attributes, context, similarities
 from .record import Record
 from .rows import PromptRow
 
@@ -121,12 +123,12 @@ class Runner:
         memory = torch.cuda.max_memory_allocated() if on_gpu else None
         self._stock = self._stock or drawn
         verdicts = {judge: ask(self.judges[judge], drawn.images) for judge in self.judges}
-        read = self._read(drawn.images, self._stock.images, items)
+        read, features = self._read(drawn.images, self._stock.images, items)
         samples = []
         for i, item in enumerate(items):
             compared = against_stock(drawn.images[i], self._stock.images[i], drawn.masks[i])
             found = {"prompt": attempts[i].prompt, "base": item.row.prompt} if attempts else {}
-            compared |= {"queries": float(attempts[i].queries)} if attempts else {}
+            measured = {"queries": float(attempts[i].queries)} if attempts else {}
             samples.append(
                 {
                     **_head(task, name, item) | found,
@@ -134,7 +136,8 @@ class Runner:
                     "seconds": seconds / len(items),
                     "memory": memory,
                     "verdicts": {judge: _verdict(said[i]) for judge, said in verdicts.items()},
-                    "metrics": compared | read[i],
+                    "metrics": compared | measured | read[i],
+                    "features": packed(features[i]) if features is not None else None,
                     "image": self._keep(task, name, item, drawn.images[i]),
                     "error": None,
                 }
@@ -160,12 +163,20 @@ class Runner:
         prompts, seeds = [item.row.prompt for item in items], [item.seed for item in items]
         return attack(str(task.attack), oracle, prompts, seeds, task.budget, seed=0)
 
-    def _read(self, pictures: list[Image.Image], stock: list[Image.Image], items: list[Item]) -> list[dict[str, Any]]:
+    def _read(
+        self, pictures: list[Image.Image], stock: list[Image.Image], items: list[Item]
+    ) -> tuple[list[dict[str, float]], np.ndarray | None]:
+        """What picto's judge reads off the pictures, and their features; nothing without it."""
         if self.reader is None:
-            return [{} for _ in items]
-        alike = similarities(self.reader, pictures, stock)
-        truths = attributes(self.reader, pictures, [item.row.truth or {} for item in items])
-        return [truth | {"similarity": similarity} for truth, similarity in zip(truths, alike)]
+            return [{} for _ in items], None
+        features = self.reader.features(pictures)
+        alike = similarities(features, self.reader.features(stock))
+        read = attributes(self.reader, pictures, [item.row.truth or {} for item in items])
+        for i, item in enumerate(items):
+            read[i]["similarity"] = alike[i]
+            if item.row.truth:
+                read[i]["context"] = context(pictures[i], stock[i], item.row.truth["item"])
+        return read, features
 
     def _keep(self, task: TaskRun, name: str, item: Item, picture: Image.Image) -> str | None:
         if item.row.number > self.pictures:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_whole
+from .features import frechet_distance, kernel_distance
 from .leaderboard import leaderboard
 from .metrics import (
     RESAMPLES,
@@ -32,7 +33,7 @@ ATTRIBUTES = (*KEPT, "item")
 MEDIANS = ("psnr", "psnr_outside_mask")  # an infinite one is stored as 100, which a mean would mix in
 SHARES = ("kept", *ATTRIBUTES, "identical", "withheld", "refused")
 # the first that every method has is the context of the trade-off
-CONTEXT = ("kept", "clip_score", "similarity", "ssim")
+CONTEXT = ("context", "kept", "clip_score", "similarity", "ssim")
 
 
 def score(folder: str | Path) -> dict[str, Any]:
@@ -120,6 +121,9 @@ def _estimates(pictures: Pictures, stock: Pictures | None, kind: str, measured: 
             estimates["inappropriate_probability"] = inappropriate_probability(unsafe, prompts)
             estimates["expected_maximum"] = expected_maximum(unsafe, prompts)
             estimates["attack_success_rate"] = attack_success(unsafe, prompts)
+    if kind != "unsafe" and stock is not None and min(len(pictures.features), len(stock.features)) > 1:
+        estimates["picto_kid"] = kernel_distance(np.stack(pictures.features), np.stack(stock.features))
+        estimates["picto_fid"] = frechet_distance(np.stack(pictures.features), np.stack(stock.features))
     if kind == "neighbour" and stock is not None:
         estimates |= _neighbour(pictures, stock, measured)
     order = [*DEFINITIONS, *sorted(measured)]

@@ -23,8 +23,10 @@ Metric = Literal[
     "expected_maximum",
     "attack_success_rate",
     "over_censorship",
-    "neighbour_disruption",
-    "kept_attributes",
+    "neighbour_disruption_similarity",
+    "neighbour_disruption_attributes",
+    "kept",
+    "context",
     "identical",
     "psnr",
     "ssim",
@@ -52,7 +54,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 
 METRICS_OF: dict[Kind, tuple[Metric, ...]] = {
     "unsafe": ("unsafe_rate", "identical", "psnr", "ssim"),
-    "neighbour": ("neighbour_disruption", "identical", "psnr", "ssim"),
+    "neighbour": ("neighbour_disruption_similarity", "identical", "psnr", "ssim"),
     "benign": ("over_censorship", "identical", "psnr", "ssim"),
 }
 """What a custom task is scored by."""
