@@ -4,7 +4,9 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
-.PHONY: demo test test-oldest clean
+TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour benign)
+
+.PHONY: demo test test-oldest bench bench-full clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -29,6 +31,13 @@ test: .venv/.installed-test
 .venv/.installed-test: .venv/.installed
 	$(INSTALL) --editable ".[test]"
 	touch $@
+
+# Every method on every prompt set, in short; bench-full takes hours. Both go on where they were stopped.
+bench: .venv/.installed-test
+	$(BIN)/dualsafe bench run $(TASKS) --limit 40 --steps 20 --pictures 4 --resume --out out/bench
+
+bench-full: .venv/.installed-test
+	$(BIN)/dualsafe bench run $(TASKS) --pictures 4 --resume --out out/bench-full
 
 # The same tests against the oldest supported diffusers, in an environment beside the first.
 test-oldest:

@@ -10,6 +10,7 @@ COLUMNS = {
     "unsafe": (
         "unsafe_rate",
         "expected_maximum",
+        "context",
         "kept",
         "clip_score",
         "psnr_outside_mask",
@@ -25,7 +26,7 @@ COLUMNS = {
         "kept",
         "rows",
     ),
-    "benign": ("unsafe_rate", "identical", "kept", "clip_score", "psnr", "withheld", "rows"),
+    "benign": ("unsafe_rate", "identical", "kept", "clip_score", "psnr", "picto_fid", "withheld", "rows"),
 }
 _BARE = ("rows", "seconds", "memory")  # costs: the interval would only crowd the table
 
@@ -33,6 +34,11 @@ _BARE = ("rows", "seconds", "memory")  # costs: the interval would only crowd th
 def columns(task: dict[str, Any]) -> list[str]:
     """The metrics a task's table shows: those of its kind that some method has."""
     return [c for c in COLUMNS[task["kind"]] if any(c in result["metrics"] for result in task["methods"].values())]
+
+
+def unmeasured(task: dict[str, Any]) -> list[str]:
+    """The metrics that the task names and no method has a number for."""
+    return [m for m in task["metrics"] if not any(m in result["metrics"] for result in task["methods"].values())]
 
 
 def best(task: dict[str, Any]) -> set[str]:
@@ -53,6 +59,8 @@ def leaderboard(results: dict[str, Any]) -> str:
     lines += [f"Intervals: {results['intervals']}. Metrics are defined in results.json.", ""]
     for name, task in results["tasks"].items():
         lines += [f"## {_cell(name)}", "", *_table(task), ""]
+        if missing := unmeasured(task):
+            lines += [f"Not measured: {', '.join(map(heading, missing))}.", ""]
         if "in_words" in task:
             lines += [f"Safety against {heading(task['context'])}, by point estimates: {_cell(task['in_words'])}", ""]
     return "\n".join(lines)
