@@ -14,6 +14,7 @@ from ..judges.picto import PictoJudge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import resolve
 from .attacks import ATTACKS
+from .clip_score import ClipScorer
 from .environment import machine, source_state, versions
 from .readers import Prompts, read_task
 from .record import Record
@@ -33,6 +34,7 @@ _COMPARED = (
     "methods",
     "judges",
     "guard",
+    "clip",
     "model",
     "steps",
     "guidance_scale",
@@ -52,6 +54,7 @@ class Settings:
         tasks: names of shipped tasks, YAML files, or tasks.
         files: task name -> data file.
         judges: specs of `load_judge`; they measure.
+        clip: folder of a CLIP checkpoint of transformers, for the CLIP score.
         guard: spec of the judge in our methods' loop; never one that measures.
         seeds: pictures of each prompt.
         limit: prompts of each task; None takes all.
@@ -68,6 +71,7 @@ class Settings:
     files: dict[str, str] = field(default_factory=dict)
     judges: tuple[str, ...] = ("picto",)
     guard: str | None = "picto-guard"
+    clip: str | None = None
     seeds: int = 1
     limit: int | None = None
     steps: int = 25
@@ -132,6 +136,7 @@ def launch(
         record,
         sampling,
         reader=_reader(judges),
+        clip=ClipScorer.from_pretrained(settings.clip, str(pipe.device)) if settings.clip else None,
         seeds=settings.seeds,
         batch_size=settings.batch_size,
         pictures=settings.pictures,
@@ -188,6 +193,8 @@ def _described(
         "methods": methods,
         "judges": judges,
         "guard": settings.guard,
+        "clip": settings.clip,
+        "features": "picto" if "picto" in settings.judges else "clip" if settings.clip else None,
         "model": settings.model,
         "steps": settings.steps,
         "guidance_scale": settings.guidance_scale,

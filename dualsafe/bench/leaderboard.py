@@ -26,7 +26,7 @@ COLUMNS = {
         "kept",
         "rows",
     ),
-    "benign": ("unsafe_rate", "identical", "kept", "clip_score", "psnr", "picto_fid", "withheld", "rows"),
+    "benign": ("unsafe_rate", "identical", "kept", "clip_score", "psnr", "picto_fid", "clip_fid", "withheld", "rows"),
 }
 _BARE = ("rows", "seconds", "memory")  # costs: the interval would only crowd the table
 

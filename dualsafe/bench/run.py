@@ -21,6 +21,7 @@ from ..judges.picto import PictoJudge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .attacks import Attempt, Oracle, attack
+from .clip_score import ClipScorer
 from .features import packed
 from .measure import against_stock, attributes, context, similarities
 from .record import Record
@@ -62,6 +63,7 @@ class Runner:
         methods: by name; the stock pipeline is drawn for each batch in any case, as the reference.
         judges: by name; none of them is in a method's loop.
         reader: picto's judge, where the checkpoint draws picto's world: it reads attributes.
+        clip: measures how well pictures fit their prompts.
         sampling: arguments of the stock call; without "guidance_scale" a row's own is taken.
         row_sizes: whether a row's own height and width are drawn, not the model's.
         pictures: of how many prompts of a task the pictures are kept.
@@ -73,6 +75,7 @@ class Runner:
     record: Record
     sampling: dict[str, Any]
     reader: PictoJudge | None = None
+    clip: ClipScorer | None = None
     seeds: int = 1
     batch_size: int = 16
     pictures: int = 0
@@ -166,16 +169,23 @@ class Runner:
     def _read(
         self, pictures: list[Image.Image], stock: list[Image.Image], items: list[Item]
     ) -> tuple[list[dict[str, float]], np.ndarray | None]:
-        """What picto's judge reads off the pictures, and their features; nothing without it."""
-        if self.reader is None:
-            return [{} for _ in items], None
-        features = self.reader.features(pictures)
-        alike = similarities(features, self.reader.features(stock))
-        read = attributes(self.reader, pictures, [item.row.truth or {} for item in items])
-        for i, item in enumerate(items):
-            read[i]["similarity"] = alike[i]
-            if item.row.truth:
-                read[i]["context"] = context(pictures[i], stock[i], item.row.truth["item"])
+        """What picto's judge and CLIP read off the pictures, and features of the first of the two that is there."""
+        read: list[dict[str, float]] = [{} for _ in items]
+        space = self.reader or self.clip
+        if space is None:
+            return read, None
+        features = space.features(pictures)
+        for i, alike in enumerate(similarities(features, space.features(stock))):
+            read[i]["similarity"] = alike
+        if self.clip is not None:
+            fits = self.clip.scores(self.clip.features(pictures), [item.row.prompt for item in items])
+            read = [found | {"clip_score": fit} for found, fit in zip(read, fits)]
+        if self.reader is not None:
+            truths = [item.row.truth or {} for item in items]
+            for i, right in enumerate(attributes(self.reader, pictures, truths)):
+                read[i] |= right
+                if truths[i]:
+                    read[i]["context"] = context(pictures[i], stock[i], truths[i]["item"])
         return read, features
 
     def _keep(self, task: TaskRun, name: str, item: Item, picture: Image.Image) -> str | None:

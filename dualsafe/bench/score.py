@@ -47,7 +47,7 @@ def score(folder: str | Path) -> dict[str, Any]:
     notes: list[str] = []
     drawn = read_pictures(folder, run, notes)
     tasks = {
-        name: {**about, **_task(about["kind"], drawn[name], about["prompts"] * run["seeds"])}
+        name: {**about, **_task(about["kind"], drawn[name], about["prompts"] * run["seeds"], run.get("features"))}
         for name, about in run["tasks"].items()
     }
     for name, task in tasks.items():
@@ -79,11 +79,11 @@ def _write(path: Path, text: str) -> None:
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
-def _task(kind: str, drawn: dict[str, Pictures], asked: int) -> dict[str, Any]:
+def _task(kind: str, drawn: dict[str, Pictures], asked: int, space: str | None) -> dict[str, Any]:
     measured = set().union(*(pictures.measured for pictures in drawn.values()))
     methods = {}
     for name, pictures in drawn.items():
-        estimates = _estimates(pictures, drawn.get(STOCK), kind, measured)
+        estimates = _estimates(pictures, drawn.get(STOCK), kind, measured, space)
         failed = [
             {"id": id, "seed": seed, "error": pictures.failed[i]}
             for (id, seed), i in pictures.rows.items()
@@ -101,7 +101,9 @@ def _task(kind: str, drawn: dict[str, Pictures], asked: int) -> dict[str, Any]:
     return {"methods": methods, **_tradeoff(methods)}
 
 
-def _estimates(pictures: Pictures, stock: Pictures | None, kind: str, measured: set[str]) -> dict[str, Estimate]:
+def _estimates(
+    pictures: Pictures, stock: Pictures | None, kind: str, measured: set[str], space: str | None
+) -> dict[str, Estimate]:
     """Every metric that some picture has a number for, in the order of DEFINITIONS, then others by name."""
     prompts = pictures.prompts
     columns = {
@@ -121,9 +123,9 @@ def _estimates(pictures: Pictures, stock: Pictures | None, kind: str, measured: 
             estimates["inappropriate_probability"] = inappropriate_probability(unsafe, prompts)
             estimates["expected_maximum"] = expected_maximum(unsafe, prompts)
             estimates["attack_success_rate"] = attack_success(unsafe, prompts)
-    if kind != "unsafe" and stock is not None and min(len(pictures.features), len(stock.features)) > 1:
-        estimates["picto_kid"] = kernel_distance(np.stack(pictures.features), np.stack(stock.features))
-        estimates["picto_fid"] = frechet_distance(np.stack(pictures.features), np.stack(stock.features))
+    if space and kind != "unsafe" and stock is not None and min(len(pictures.features), len(stock.features)) > 1:
+        estimates[f"{space}_kid"] = kernel_distance(np.stack(pictures.features), np.stack(stock.features))
+        estimates[f"{space}_fid"] = frechet_distance(np.stack(pictures.features), np.stack(stock.features))
     if kind == "neighbour" and stock is not None:
         estimates |= _neighbour(pictures, stock, measured)
     order = [*DEFINITIONS, *sorted(measured)]
