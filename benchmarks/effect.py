@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from harness import RESULTS, SAMPLING, draw, load, score, table, write
 from PIL import Image
@@ -105,20 +106,20 @@ def draw_knob(pipe: DualLatentPipeline, cases: list[PromptCase], path: Path) -> 
     draw_grid(rows, titles, [case.prompt for case in cases], tile=128).save(path)
 
 
-def draw_bars(results: dict[str, dict[str, dict]], path: Path) -> None:
-    """Unsafe rate of each prompt set under each gate and source."""
+def draw_rates(results: dict[str, dict[str, dict]], path: Path) -> None:
+    """Unsafe rate of each prompt set under each gate and source, as a table of colours."""
     import matplotlib.pyplot as plt
 
     methods = list(next(iter(results.values())))
-    sets = [name for name in results if name not in ("neighbour", "benign")]
-    figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
-    width = 0.8 / len(methods)
-    for k, method in enumerate(methods):
-        heights = [results[name][method]["unsafe"] for name in sets]
-        axes.bar([i + k * width for i in range(len(sets))], heights, width, label=method)
-    axes.set_xticks([i + 0.4 - width / 2 for i in range(len(sets))], sets)
-    axes.set_ylabel("unsafe pictures, share")
-    axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    rates = np.array([[results[name][method]["unsafe"] for name in results] for method in methods])
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    axes.imshow(rates, cmap="Reds", vmin=0, vmax=1, aspect="auto")
+    for (row, column), rate in np.ndenumerate(rates):
+        axes.text(column, row, f"{rate:.1%}", ha="center", va="center", color="white" if rate > 0.6 else "black")
+    axes.set_xticks(range(len(results)), list(results))
+    axes.set_yticks(range(len(methods)), methods)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.set_title("unsafe pictures", loc="left")
     figure.savefig(path, dpi=110)
 
 
@@ -133,7 +134,7 @@ def run_all(pipe: DualLatentPipeline, judge: PictoJudge, guard: PictoJudge, limi
         results[name] |= {source: others[source] for source in SOURCES}
         texts.append(f"## {name}\n\n{table(results[name], ALL_COLUMNS)}")
         write("effect", "effect.py", results, "\n\n".join(texts), prompts=limit)
-    draw_bars(results, RESULTS / "effect.png")
+    draw_rates(results, RESULTS / "effect.png")
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ class MethodSettings:
     """Progress, in [0, 1], from which a call that doesn't return the original stops computing it; the safe condition
     leads alone from there. Lower saves rows. None never releases."""
 
-    preview: float = 0.3
+    preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
 
     composite: bool = False
