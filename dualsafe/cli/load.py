@@ -23,9 +23,11 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
         CheckpointError: a checkpoint that can't be loaded.
     """
     import torch
-    from transformers.utils import logging
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity_error()
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
     from .. import AutoDualLatentPipeline
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
