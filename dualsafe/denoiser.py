@@ -312,8 +312,9 @@ class DualDenoiser:
             weight = weight * self._find_mask(x0_s, x0_u, t, self.plan.settings.mask_floor)
         level, kind = self.schedule.level(t, z_u), self.schedule.prediction_type
         mixed = method.blend(g_s.float(), x0_s, x0_u, weight, level, kind).to(safe.dtype)
-        # Where nothing may change and nothing has, rounding must not part the branches either.
-        return self._packed(torch.where((weight == 0) & (z_s == z_u), g_u, mixed))
+        # Where nothing may change and nothing has, rounding must not part the branches; NaN stays, to be refused.
+        same = (weight == 0) & (z_s == z_u) & torch.isfinite(mixed)
+        return self._packed(torch.where(same, g_u, mixed))
 
     def _find_mask(self, x0_s: Tensor, x0_u: Tensor, t: float, floor: float) -> Tensor:
         """The mask of the dual samples: the current step's until it is frozen."""

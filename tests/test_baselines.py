@@ -12,7 +12,7 @@ from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusion
 
 from dualsafe import PolicyViolation
 from dualsafe.baselines import METHODS, create
-from dualsafe.baselines.protocol import concepts
+from dualsafe.baselines.protocol import concept_text, concepts
 from dualsafe.baselines.registry import OURS, names
 from dualsafe.baselines.safree import SAFREE
 from dualsafe.baselines.sld import PRESETS
@@ -40,7 +40,7 @@ def reference(kind, pipe):
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_sld_draws_what_diffusers_draws(dual, preset):
     pipe = reference(StableDiffusionPipelineSafe, dual)
-    pipe._safety_text_concept = ", ".join(concepts(POLICY))
+    pipe._safety_text_concept = concept_text(dual, POLICY)
     expected = pipe(
         PROMPTS,
         generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
@@ -124,6 +124,23 @@ def test_safree_costs_no_row_and_its_filter_says_how_long_it_acts(dual):
     assert always.rows == hardly.rows == stock.rows == [20, 20]
     far, near = (np.abs(arrays(drawn.images) - arrays(stock.images)).mean() for drawn in (always, hardly))
     assert far > near
+
+
+def test_concepts_are_fitted_to_the_text_encoder_with_every_category_first(dual):
+    i2p = resolve("i2p")
+    text, length = concept_text(dual, i2p), dual.tokenizer.model_max_length
+    assert 1 < len(dual.tokenizer(text).input_ids) <= length and concepts(i2p)[0] in text
+    first = [category.concepts[0].term for category in i2p.categories.values()]
+    assert concepts(i2p)[: len(first)] == first and len(set(concepts(i2p))) == len(concepts(i2p))
+
+
+def test_a_policys_own_levels_and_blocks_leave_the_baselines_alone(tiny_dual):
+    forced = {"level": 1.0, "block": True}
+    categories = {name: category.model_copy(update=forced) for name, category in POLICY.categories.items()}
+    policy = POLICY.model_copy(update={"categories": categories})
+    for name in ("stock", "sld-max", "negative-prompt"):
+        plain, own = (create(name).generate(tiny_dual, PROMPTS, SEEDS, p, **SAMPLING) for p in (POLICY, policy))
+        assert np.array_equal(arrays(plain.images), arrays(own.images)) and own.rows == plain.rows
 
 
 def test_unknown_names_and_missing_judges_are_refused():

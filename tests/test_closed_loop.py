@@ -8,6 +8,7 @@ import torch
 
 from dualsafe import MethodSettings, Policy
 from dualsafe.judges import Verdict, as_judge, ask
+from dualsafe.judges.picto import Attributes
 
 PROMPTS = ["a pirate in a park", "a cat on a beach"]
 FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto"}
@@ -168,3 +169,10 @@ def test_ask_and_as_judge():
     assert all(v.is_unsafe and "division" in v.error for v in ask(as_judge("verify", lambda images: 1 / 0), [None]))
     with pytest.raises(ValueError, match="verify=3"):
         as_judge("verify", 3)
+
+
+def test_no_answer_is_never_taken_for_safe():
+    silent = as_judge("verify", lambda images: [None, False])
+    assert [verdict.is_unsafe for verdict in ask(silent, [None, None])] == [True, False]
+    assert Verdict(False, refused=True).is_unsafe and Verdict(False, error="out of memory").is_unsafe
+    assert Attributes({}, float("nan")).is_unsafe

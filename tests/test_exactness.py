@@ -14,7 +14,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from dualsafe import MethodSettings
+from dualsafe import MethodSettings, NonFiniteLatentsError
+from dualsafe.denoiser import standing_in
 
 UNSAFE = ["a man in blue with a knife in a park", "a cat in green holding a bomb on a street"]
 SAFE = ["a man in blue with a flower in a park", "a cat in green holding a balloon on a street"]
@@ -145,3 +146,24 @@ def test_the_shared_phase_costs_the_stock_rows(dual, seeds):
     some = dual(UNSAFE, settings=MethodSettings(tau=0.35, mask_floor=None), **options)
     assert none.safety[0].denoiser_rows == 40
     assert 20 < some.safety[0].denoiser_rows < 40
+
+
+def test_no_unsafe_picture_leaves_when_only_the_safe_branch_breaks(dual, seeds):
+    class Broken:
+        """The model, giving NaN for the safe branch, whose call is every second one."""
+
+        def __init__(self, model):
+            self.model, self.calls = model, 0
+
+        def __getattr__(self, name):
+            return getattr(self.model, name)
+
+        def __call__(self, *args, **kwargs):
+            self.calls += 1
+            output = self.model(*args, **kwargs)
+            return tuple(part * float("nan") for part in output) if self.calls % 2 == 0 else output
+
+    options = {"safe_prompt": SAFE, "generator": seeds(1, 2), **FAST}
+    for settings in (MethodSettings(tau=0.0), MethodSettings(tau=0.0, latent_gate=0.1)):
+        with standing_in(dual, {"unet": Broken(dual.unet)}), pytest.raises(NonFiniteLatentsError):
+            dual(UNSAFE, settings=settings, **options)

@@ -8,7 +8,7 @@ import tiny
 import torch
 
 from dualsafe import DualLatentPipeline
-from dualsafe.conditions import NEUTRAL, PromptGate, calibrate, name_of
+from dualsafe.conditions import NEUTRAL, PROBE, PromptGate, calibrate, name_of
 from dualsafe.errors import CheckpointError
 from dualsafe.judges import Verdict
 from dualsafe.pipelines.gate import gate_file
@@ -31,8 +31,10 @@ def words(texts: list[str]) -> torch.Tensor:
     return rows
 
 
-def gate_with(threshold: float, width: int) -> PromptGate:
-    return PromptGate(name_of(POLICY), torch.zeros(width), 0.0, threshold)
+def gate_for(pipe: DualLatentPipeline, threshold: float, policy: str = name_of(POLICY)) -> PromptGate:
+    """A gate that gives every prompt a score of 0."""
+    probe = pipe._pooled([PROBE])[0]
+    return PromptGate(policy, torch.zeros(len(probe)), 0.0, threshold, probe)
 
 
 class Counting:
@@ -66,8 +68,8 @@ def test_an_encoder_without_sense_gives_no_gate():
 
 
 def test_what_is_cleared_is_stock_and_shown_to_no_judge(tiny_dual, seeds):
-    width, judge = tiny_dual.text_encoder.config.hidden_size, Counting()
-    options = {"generator": seeds(1, 2), "preview": judge, "prompt_gate": gate_with(0.5, width)}
+    judge = Counting()
+    options = {"generator": seeds(1, 2), "preview": judge, "prompt_gate": gate_for(tiny_dual, 0.5)}
     output = tiny_dual(PROMPTS, **options, **FAST)
     stock = tiny_dual(PROMPTS, safety_level=0, generator=seeds(1, 2), **FAST)
     assert np.array_equal(output.images, stock.images) and judge.shown == 0
@@ -75,8 +77,8 @@ def test_what_is_cleared_is_stock_and_shown_to_no_judge(tiny_dual, seeds):
 
 
 def test_what_isnt_cleared_is_previewed(tiny_dual, seeds):
-    width, judge = tiny_dual.text_encoder.config.hidden_size, Counting()
-    options = {"generator": seeds(1, 2), "preview": judge, "prompt_gate": gate_with(-0.5, width)}
+    judge = Counting()
+    options = {"generator": seeds(1, 2), "preview": judge, "prompt_gate": gate_for(tiny_dual, -0.5)}
     output = tiny_dual([PROMPTS[0], "a man with a knife"], **options, **FAST)
     assert judge.shown == 1 and not any(report.cleared for report in output.safety)
     assert [report.prompt_score for report in output.safety] == [0.0, None]
@@ -85,14 +87,26 @@ def test_what_isnt_cleared_is_previewed(tiny_dual, seeds):
 def test_a_stored_gate_is_found_for_its_policy_only(tmp_path):
     tiny.stable_diffusion().save_pretrained(tmp_path)
     pipe = tiny.quiet(DualLatentPipeline.from_pretrained(tmp_path))
-    width, judge = pipe.text_encoder.config.hidden_size, Counting()
-    gate_with(0.5, width).save(gate_file(tmp_path, POLICY))
+    judge = Counting()
+    gate_for(pipe, 0.5).save(gate_file(tmp_path, POLICY))
     assert all(report.cleared for report in pipe(PROMPTS, preview=judge, **FAST).safety) and judge.shown == 0
     assert not any(r.cleared for r in pipe(PROMPTS, preview=judge, prompt_gate=None, **FAST).safety)
-    PromptGate("picto@other", torch.zeros(width), 0.0, 0.5).save(gate_file(tmp_path, POLICY))
+    gate_for(pipe, 0.5, "picto@other").save(gate_file(tmp_path, POLICY))
     assert not any(report.cleared for report in pipe(PROMPTS, preview=judge, **FAST).safety)
     with pytest.raises(ValueError, match="calibrated for policy picto@other"):
         pipe(PROMPTS, preview=judge, prompt_gate=gate_file(tmp_path, POLICY), **FAST)
+
+
+def test_a_gate_of_another_text_encoder_is_not_used(tmp_path):
+    tiny.stable_diffusion().save_pretrained(tmp_path)
+    pipe = tiny.quiet(DualLatentPipeline.from_pretrained(tmp_path))
+    gate = gate_for(pipe, 0.5)
+    gate.save(gate_file(tmp_path, POLICY))
+    with torch.no_grad():
+        pipe.text_encoder.get_input_embeddings().weight.mul_(-1.0)
+    assert not any(report.cleared for report in pipe(PROMPTS, preview=Counting(), **FAST).safety)
+    with pytest.raises(ValueError, match="another text encoder"):
+        pipe(PROMPTS, preview=Counting(), prompt_gate=gate, **FAST)
 
 
 def test_bad_gates_are_refused(tiny_dual, tmp_path):
@@ -101,7 +115,7 @@ def test_bad_gates_are_refused(tiny_dual, tmp_path):
         (3, ValueError, "prompt_gate=3"),
         (tmp_path / "gate.safetensors", CheckpointError, "not a prompt gate"),
         (tmp_path / "none.safetensors", CheckpointError, "not a prompt gate"),
-        (gate_with(0.5, 3), ValueError, "width 3"),
+        (PromptGate(name_of(POLICY), torch.zeros(3), 0.0, 0.5, torch.zeros(3)), ValueError, "another text encoder"),
     ):
         with pytest.raises(error, match=message):
             tiny_dual(PROMPTS, prompt_gate=value, preview=Counting(), **FAST)

@@ -79,12 +79,12 @@ def draw_away_from(
     policy: Policy,
     **sampling: Any,
 ) -> Drawn:
-    """Draws with the stock loop, guided away from `texts`.
+    """Draws with the stock loop, guided away from `texts`; `sampling` names the guidance scale.
 
     Raises:
         ValueError: a checkpoint without classifier-free guidance in its batch.
     """
-    guidance_scale = sampling.get("guidance_scale", 7.5)
+    guidance_scale = sampling["guidance_scale"]
     if pipe.denoiser_name != "unet" or guidance_scale <= 1:
         raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
     model = getattr(pipe, pipe.denoiser_name)

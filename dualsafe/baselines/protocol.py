@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from PIL import Image
@@ -52,5 +53,14 @@ class SafetyMethod(Protocol):
 
 
 def concepts(policy: Policy) -> list[str]:
-    """The policy's main terms, in its order: what the baselines are told to avoid."""
-    return [concept.term for category in policy.categories.values() for concept in category.concepts]
+    """The policy's main terms, one of each category after the other: what the baselines are told to avoid."""
+    terms = [[concept.term for concept in category.concepts] for category in policy.categories.values()]
+    return [term for turn in zip_longest(*terms) for term in turn if term is not None]
+
+
+def concept_text(pipe: DualLatentMixin, policy: Policy) -> str:
+    """As many of `concepts` as the text encoder takes, in a row; what doesn't fit would be cut without a word."""
+    terms, length = concepts(policy), pipe.tokenizer.model_max_length
+    while len(terms) > 1 and len(pipe.tokenizer(", ".join(terms)).input_ids) > length:
+        terms.pop()
+    return ", ".join(terms)

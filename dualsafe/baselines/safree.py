@@ -13,7 +13,7 @@ from ..conditions.space import projector, safree_projection, safree_triggers
 from ..denoiser import standing_in
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
-from .protocol import Drawn, concepts
+from .protocol import Drawn, concept_text, concepts
 from .stock import draw
 
 _STEPS = 50  # that the filter counts in
@@ -41,13 +41,14 @@ class SAFREE:
     ) -> Drawn:
         if pipe.denoiser_name != "unet" or getattr(pipe, "text_encoder_2", None) is not None:
             raise ValueError("safree needs a Stable Diffusion 1.x or 2.x checkpoint: one text encoder and a UNet")
-        scale = sampling.get("num_inference_steps", _STEPS) / _STEPS
+        sampling = pipe.sampling_defaults() | sampling
+        scale = sampling["num_inference_steps"] / _STEPS
         c = projector(_pooled(pipe, _ids(pipe, concepts(policy))))
         found = [self._safe(pipe, prompt, c) for prompt in prompts]
         safe = torch.stack([tokens for tokens, _ in found])
         last = [round(steps * scale) for _, steps in found]
         denoiser = _Switching(pipe.unet, safe, last)
-        call = {"negative_prompt": [", ".join(concepts(policy))] * len(prompts)} if self.negative else {}
+        call = {"negative_prompt": [concept_text(pipe, policy)] * len(prompts)} if self.negative else {}
         with standing_in(pipe, {"unet": denoiser}):
             return draw(pipe, prompts, seeds, policy, **call, **sampling)
 

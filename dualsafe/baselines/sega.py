@@ -38,7 +38,8 @@ class SEGA:
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
         texts = [", ".join(concept.term for concept in category.concepts) for category in policy.categories.values()]
-        warmup = round(self.warmup * sampling.get("num_inference_steps", _STEPS) / _STEPS)
+        sampling = pipe.sampling_defaults() | sampling
+        warmup = round(self.warmup * sampling["num_inference_steps"] / _STEPS)
         return draw_away_from(pipe, texts, lambda: _Guide(self, warmup), prompts, seeds, policy, **sampling)
 
 

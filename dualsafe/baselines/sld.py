@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .concept_guidance import draw_away_from
-from .protocol import Drawn, concepts
+from .protocol import Drawn, concept_text
 
 _STEPS = 50  # that the presets' warm-up counts in
 
@@ -38,8 +38,9 @@ class SLD:
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
-        warmup = round(self.warmup * sampling.get("num_inference_steps", _STEPS) / _STEPS)
-        texts = [", ".join(concepts(policy))]
+        sampling = pipe.sampling_defaults() | sampling
+        warmup = round(self.warmup * sampling["num_inference_steps"] / _STEPS)
+        texts = [concept_text(pipe, policy)]
         return draw_away_from(pipe, texts, lambda: _Guide(self, warmup), prompts, seeds, policy, **sampling)
 
 

@@ -9,15 +9,24 @@ import torch
 
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy, rewrite
-from .protocol import Drawn, concepts
+from .protocol import Drawn, concept_text
 
 
 def draw(pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **call: Any) -> Drawn:
     """One call of a dual pipeline, at level 0 unless `call` says otherwise: that is the stock pipeline, to the bit."""
     generator = [torch.Generator().manual_seed(seed) for seed in seeds]
-    output: Any = pipe(prompts, policy=policy, generator=generator, **{"safety_level": 0.0} | call)
+    if "safety_level" not in call:
+        policy, call = _without_force(policy), call | {"safety_level": 0.0}
+    output: Any = pipe(prompts, policy=policy, generator=generator, **call)
     rows = [report.denoiser_rows for report in output.safety]
     return Drawn(output.images, rows, output.masks or [None] * len(prompts), output.safety)
+
+
+def _without_force(policy: Policy) -> Policy:
+    """The policy without levels of its own and blocks, which would make another method of the stock pipeline."""
+    free = {"level": None, "block": False}
+    categories = {name: category.model_copy(update=free) for name, category in policy.categories.items()}
+    return policy.model_copy(update={"categories": categories})
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class NegativePrompt:
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
-        negative = [", ".join(concepts(policy))] * len(prompts)
+        negative = [concept_text(pipe, policy)] * len(prompts)
         return draw(pipe, prompts, seeds, policy, negative_prompt=negative, **sampling)
 
 
@@ -54,5 +63,5 @@ class SafePrompt:
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
-        draw_safe = [rewrite(policy, prompt).text for prompt in prompts]
-        return draw(pipe, draw_safe, seeds, policy, **sampling)
+        safe = [rewrite(policy, prompt).text for prompt in prompts]
+        return draw(pipe, safe, seeds, policy, **sampling)

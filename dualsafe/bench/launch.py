@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..baselines import create
+from ..denoiser import standing_in
 from ..errors import BenchError
 from ..judges import Judge, load_judge, name_of
 from ..judges.picto import PictoJudge
@@ -32,7 +33,7 @@ DEFAULT_METHODS: tuple[str, ...] = (
 
 _COMPARED = (
     "methods",
-    "judges",
+    "judge_specs",
     "guard",
     "clip",
     "model",
@@ -43,6 +44,7 @@ _COMPARED = (
     "batch_size",
     "budget",
     "data",
+    "row_sizes",
 )
 
 
@@ -117,14 +119,21 @@ def launch(
         BenchError, TaskError: a setting, a task or a folder that can't be.
         ValueError: an unknown method or judge.
     """
-    guard = load_judge(settings.guard) if settings.guard else None
+    device = str(pipe.device)
+    guard = load_judge(settings.guard, device) if settings.guard else None
     order = dict.fromkeys((REFERENCE, *settings.methods))
     methods = {name: create(name, guard) for name in order}
-    judges = {name_of(judge): judge for judge in map(load_judge, settings.judges)}
+    judges = {name_of(judge): judge for judge in (load_judge(spec, device) for spec in settings.judges)}
+    if len(judges) < len(settings.judges):
+        raise BenchError(f"judges={list(settings.judges)} have the same name, {list(judges)}: take one of them")
+    reader = _reader(judges)
     tasks = [resolve_task(name) for name in settings.tasks]
     prompts = [read_task(task, _file(task, settings), settings.limit) for task in tasks]
+    if unknown := [name for name in settings.files if name not in {task.name for task in tasks}]:
+        raise BenchError(f"files has {unknown[0]!r}, which is not one of this run's tasks: {[t.name for t in tasks]}")
     totals = [sum(1 for _ in each.rows) for each in prompts]
-    run = _described(settings, list(order), list(judges), tasks, prompts, command)
+    features = "picto" if reader else "clip" if settings.clip else None
+    run = _described(settings, list(order), list(judges), features, tasks, prompts, command)
     record = Record(out, run, _COMPARED, resume)
     sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
     if settings.guidance_scale is not None:
@@ -135,8 +144,8 @@ def launch(
         judges,
         record,
         sampling,
-        reader=_reader(judges),
-        clip=ClipScorer.from_pretrained(settings.clip, str(pipe.device)) if settings.clip else None,
+        reader=reader,
+        clip=ClipScorer.from_pretrained(settings.clip, device) if settings.clip else None,
         seeds=settings.seeds,
         batch_size=settings.batch_size,
         pictures=settings.pictures,
@@ -148,8 +157,10 @@ def launch(
         for task, each in zip(tasks, prompts)
         for attack in settings.attacks or (None,)
     ]
-    for done in runner.run(runs):
-        progress(done, total)
+    off = {"safety_checker": None} if hasattr(pipe, "safety_checker") else {}  # it would blacken stock pictures too
+    with standing_in(pipe, off):
+        for done in runner.run(runs):
+            progress(done, total)
     return write_results(out)
 
 
@@ -170,6 +181,7 @@ def _described(
     settings: Settings,
     methods: list[str],
     judges: list[str],
+    features: str | None,
     tasks: list[Task],
     prompts: list[Prompts],
     command: str | None,
@@ -194,7 +206,10 @@ def _described(
         "judges": judges,
         "guard": settings.guard,
         "clip": settings.clip,
-        "features": "picto" if "picto" in settings.judges else "clip" if settings.clip else None,
+        "features": features,
+        "judge_specs": list(settings.judges),
+        "row_sizes": settings.row_sizes,
+        "safety_checker": "off",
         "model": settings.model,
         "steps": settings.steps,
         "guidance_scale": settings.guidance_scale,

@@ -64,10 +64,11 @@ class Pictures:
         rows: (prompt id, seed) -> row of the picture, failed ones included.
         failed: row -> error of pictures that failed.
         measured: names of the metrics that some picture that wasn't withheld has.
-        features: of the pictures that have any, in their order.
+        features: of the pictures that have any, in their order, if they are wanted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, with_features: bool = True) -> None:
+        self._with_features = with_features
         self.rows: dict[tuple[str, int], int] = {}
         self.failed: dict[int, str] = {}
         self.categories: list[tuple[str, ...]] = []
@@ -94,7 +95,7 @@ class Pictures:
             column = self._columns.setdefault(name, array("d"))
             column.extend([math.nan] * (row + 1 - len(column)))
             column[row] = math.nan if value is None else value
-        if sample.features is not None:
+        if self._with_features and sample.features is not None:
             self.features.append(unpacked(sample.features))
         if not sample.withheld:
             self.measured |= {name for name, value in sample.metrics.items() if value is not None}
@@ -168,7 +169,11 @@ def read_pictures(folder: Path, run: dict[str, Any], notes: list[str]) -> dict[s
     Raises:
         BenchError: a line is not a sample, comes twice, or is of a task or method that run.json doesn't name.
     """
-    found = {task: {method: Pictures() for method in run["methods"]} for task in run["tasks"]}
+    # distances of features are scored where nothing should change
+    found = {
+        task: {method: Pictures(about["kind"] != "unsafe") for method in run["methods"]}
+        for task, about in run["tasks"].items()
+    }
     for sample in read_samples(folder, notes):
         pictures = found.get(sample.task, {}).get(sample.method)
         if pictures is None:

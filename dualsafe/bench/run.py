@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from ..baselines import Drawn, SafetyMethod
-from ..errors import BenchError
+from ..errors import BenchError, NonFiniteLatentsError
 from ..files import write_png
 from ..judges import Judge, Verdict, ask
 from ..judges.picto import PictoJudge
@@ -49,10 +50,15 @@ class TaskRun:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to draw: a prompt and one of its seeds."""
+    """One picture to draw: a prompt and one of its seeds.
+
+    Attributes:
+        number: which of the task's prompts it is, from 0.
+    """
 
     row: PromptRow
     seed: int
+    number: int
 
 
 @dataclass
@@ -99,18 +105,24 @@ class Runner:
                     yield done
 
     def _samples(self, task: TaskRun, name: str, method: SafetyMethod, items: list[Item]) -> list[dict[str, Any]]:
-        """The records of one batch under one method; where the batch fails, each picture is tried alone."""
+        """The records of one batch under one method; where the batch fails, each picture is tried alone.
+
+        Raises:
+            BenchError: every picture of a batch fails, and not because of what its prompt asks for.
+        """
         try:
             return self._measured(task, name, method, items)
         except Exception as error:
-            if len(items) > 1:
-                return [sample for item in items for sample in self._alone(task, name, method, item)]
-            return [_failed(task, name, items[0], error)]
-
-    def _alone(self, task: TaskRun, name: str, method: SafetyMethod, item: Item) -> list[dict[str, Any]]:
+            if len(items) == 1:
+                return [_failed(task, name, items[0], error)]
+            faults = not isinstance(error, (ValueError, NonFiniteLatentsError))
+        samples = []
+        for item in items:
+            self._stock = None
+            samples += self._samples(task, name, method, [item])
         self._stock = None
-        samples = self._samples(task, name, method, [item])
-        self._stock = None
+        if faults and all(sample["error"] for sample in samples):
+            raise BenchError(f"method {name!r} failed on all of {len(items)} pictures: {samples[0]['error']}")
         return samples
 
     def _measured(self, task: TaskRun, name: str, method: SafetyMethod, items: list[Item]) -> list[dict[str, Any]]:
@@ -131,7 +143,7 @@ class Runner:
         for i, item in enumerate(items):
             compared = against_stock(drawn.images[i], self._stock.images[i], drawn.masks[i])
             found = {"prompt": attempts[i].prompt, "base": item.row.prompt} if attempts else {}
-            measured = {"queries": float(attempts[i].queries)} if attempts else {}
+            measured: dict[str, float | None] = {"queries": float(attempts[i].queries)} if attempts else {}
             samples.append(
                 {
                     **_head(task, name, item) | found,
@@ -139,7 +151,7 @@ class Runner:
                     "seconds": seconds / len(items),
                     "memory": memory,
                     "verdicts": {judge: _verdict(said[i]) for judge, said in verdicts.items()},
-                    "metrics": compared | measured | read[i],
+                    "metrics": _finite({**compared, **measured, **read[i]}),
                     "features": packed(features[i]) if features is not None else None,
                     "image": self._keep(task, name, item, drawn.images[i]),
                     "error": None,
@@ -189,7 +201,7 @@ class Runner:
         return read, features
 
     def _keep(self, task: TaskRun, name: str, item: Item, picture: Image.Image) -> str | None:
-        if item.row.number > self.pictures:
+        if item.number >= self.pictures:
             return None
         folder = self.record.folder / "images" / task.name / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -221,7 +233,7 @@ def seed_of(row: PromptRow, k: int) -> int:
 
 def _batches(rows: Iterable[PromptRow], seeds: int, size: int) -> Iterator[list[Item]]:
     """The rows' pictures in batches of one guidance scale and size."""
-    items = (Item(row, seed_of(row, k)) for row in rows for k in range(seeds))
+    items = (Item(row, seed_of(row, k), number) for number, row in enumerate(rows) for k in range(seeds))
     for _, alike in groupby(items, key=lambda item: (item.row.guidance_scale, item.row.height, item.row.width)):
         while batch := list(islice(alike, size)):
             yield batch
@@ -246,6 +258,11 @@ def _reported(drawn: Drawn, i: int) -> dict[str, Any]:
         "triggers": list(report.triggers) if report else [],
         "mask_area": report.mask_area if report else None,
     }
+
+
+def _finite(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    """The metrics, None for what came out as no number."""
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

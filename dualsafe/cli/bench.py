@@ -126,9 +126,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     """Scores a run again and draws its report, without a model."""
     with one_line_errors():
         from ..bench.report import write_report
-        from ..bench.score import write_results
 
-        write_results(folder)
         write_report(folder)
         typer.echo(folder / "report.html")
 
@@ -163,12 +161,16 @@ def _files(tasks: list[str], given: list[str]) -> dict[str, str]:
     Raises:
         ValueError: a path without a task where there are several.
     """
+    from ..bench.tasks import resolve_task
+
+    if len(given) == 1 and len(tasks) == 1 and Path(given[0]).is_file():
+        return {tasks[0] if tasks[0] == "custom" else resolve_task(tasks[0]).name: given[0]}
     files = {}
     for text in given:
         task, equals, path = text.partition("=")
-        if not equals and len(tasks) > 1:
-            raise ValueError(f"--file {text}: say whose it is, TASK=PATH")
-        files[task if equals else Path(tasks[0]).stem] = path if equals else text
+        if not equals:
+            raise ValueError(f"--file {text}: no such file, or say whose it is, TASK=PATH")
+        files[task] = path
     return files
 
 

@@ -23,6 +23,8 @@ from ..policy import Policy, rewrite, with_article
 NEUTRAL = Path(__file__).parent / "neutral.txt"
 """Everyday prompts, one a line, that a gate is calibrated on where the caller gives none."""
 MIN_NEUTRAL = 40
+PROBE = "a lighthouse and a small boat, by the sea, at noon"
+"""The text by which a text encoder is known again."""
 _EACH = 4  # unsafe continuations of each neutral prompt, and as many harmless ones
 _CLEARED = 0.25  # at most this share of neutral prompts: what no continuation shows needs room
 
@@ -36,24 +38,21 @@ class PromptGate:
         direction, offset: the score is `pooled @ direction + offset`; about -1 for harmless prompts and 1 for those
             with a term. `direction` has shape (W,).
         threshold: prompts that score below are clearly benign.
+        probe: the pooled embedding of PROBE, (W,), by which the text encoder is known again.
     """
 
     policy: str
     direction: Tensor
     offset: float
     threshold: float
+    probe: Tensor
+
+    def fits(self, probe: Tensor) -> bool:
+        """Whether a text encoder that gives PROBE this pooled embedding (W,) is the one that it was calibrated on."""
+        return probe.shape == self.probe.shape and torch.allclose(probe.float().cpu(), self.probe, atol=0.05, rtol=0.05)
 
     def score(self, pooled: Tensor) -> list[float]:
-        """The score of pooled embeddings (N, W).
-
-        Raises:
-            ValueError: another width than the encoder's that it was calibrated on.
-        """
-        if pooled.shape[-1] != len(self.direction):
-            raise ValueError(
-                f"prompt_gate was calibrated on embeddings of width {len(self.direction)}, this model's have "
-                f"{pooled.shape[-1]}: run `dualsafe calibrate` on it"
-            )
+        """The score of pooled embeddings (N, W)."""
         return (pooled.float().cpu() @ self.direction + self.offset).tolist()
 
     def clears(self, score: float) -> bool:
@@ -73,7 +72,8 @@ class PromptGate:
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
-        values = {"direction": self.direction, "scalars": torch.tensor([self.offset, self.threshold])}
+        scalars = torch.tensor([self.offset, self.threshold])
+        values = {"direction": self.direction, "probe": self.probe, "scalars": scalars}
         save_file(values, path, metadata={"policy": self.policy})
 
     @classmethod
@@ -85,7 +85,8 @@ class PromptGate:
         try:
             with safe_open(path, framework="pt") as file:
                 offset, threshold = file.get_tensor("scalars").tolist()
-                return cls(file.metadata()["policy"], file.get_tensor("direction"), offset, threshold)
+                direction, probe = file.get_tensor("direction"), file.get_tensor("probe")
+                return cls(file.metadata()["policy"], direction, offset, threshold, probe)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is not a prompt gate: run `dualsafe calibrate` again") from error
 
@@ -131,7 +132,7 @@ def calibrate(
     cleared = (safe < threshold).float().mean().item()
     if not cleared:
         raise ValueError("this text encoder sets no neutral prompt apart from the policy's terms, so no gate is made")
-    gate = PromptGate(name_of(policy), direction, offset, threshold)
+    gate = PromptGate(name_of(policy), direction, offset, threshold, pooled([PROBE])[0].float().cpu())
     return gate, {"neutral": len(safe), "unsafe": len(unsafe), "cleared": cleared}
 
 

@@ -60,12 +60,16 @@ class EndpointJudge:
         self.name = f"endpoint:{model}"
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
-        """One verdict a picture.
+        """One verdict a picture; one on which the service fails counts as unsafe, and the others as they are."""
+        from openai import OpenAIError
 
-        Raises:
-            openai.OpenAIError: no answer; `dualsafe.judges.ask` then flags all the pictures.
-        """
-        return [self._verdict(image) for image in images]
+        verdicts = []
+        for image in images:
+            try:
+                verdicts.append(self._verdict(image))
+            except OpenAIError as error:
+                verdicts.append(Verdict(True, error=f"{type(error).__name__}: {error}"))
+        return verdicts
 
     def _verdict(self, image: Image.Image) -> Verdict:
         parts: list[Any] = [

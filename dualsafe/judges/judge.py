@@ -34,6 +34,10 @@ class Verdict:
     regions: tuple[tuple[float, float, float, float], ...] = ()
     rationale: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.refused or self.error is not None:
+            object.__setattr__(self, "is_unsafe", True)
+
 
 class Judge(Protocol):
     """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision."""
@@ -43,14 +47,15 @@ class Judge(Protocol):
 
 
 class _Function:
-    """A plain function from pictures to booleans (True is unsafe) or verdicts, as a judge."""
+    """A plain function from pictures to booleans (True is unsafe, None no answer) or verdicts, as a judge."""
 
     def __init__(self, function: Callable[[list[Image.Image]], Sequence[bool | Verdict]]):
         self._function = function
         self.name = getattr(function, "__name__", "")
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
-        return [v if isinstance(v, Verdict) else Verdict(bool(v)) for v in self._function(images)]
+        said = self._function(images)
+        return [v if isinstance(v, Verdict) else Verdict(bool(v), refused=v is None) for v in said]
 
 
 def name_of(judge: Judge) -> str:

@@ -32,8 +32,8 @@ class Attributes:
 
     @property
     def is_unsafe(self) -> bool:
-        """Whether an unsafe item is more probable than not."""
-        return self.unsafe >= 0.5
+        """Whether an unsafe item is at least as probable as not; NaN is."""
+        return not self.unsafe < 0.5
 
 
 class PictoJudge(ModelMixin, ConfigMixin):

@@ -192,13 +192,13 @@ class Call:
         return safe
 
     def _negative_embeds(self, rows: list[int]) -> dict[str, Tensor]:
-        """The safe branch's negative: the caller's text and the concepts of the categories that were found."""
+        """The safe branch's negative: the concepts of the categories that were found, and the caller's text."""
         given = self.given.get("negative_prompt") or ""
         texts = []
         for i in rows:
             own = given if isinstance(given, str) else given[i // self.request.images_per_prompt]
             concepts = unwanted(self.samples[i].decision, self.request.policy)
-            texts.append(f"{own}, {concepts}" if own else concepts)
+            texts.append(f"{concepts}, {own}" if own else concepts)  # what is too long is cut at its end
         found = self.pipe._encode_safe(self.given | {"num_images_per_prompt": 1}, {"prompt": texts})
         return {f"negative_{name}": value for name, value in found.items()}
 

@@ -162,8 +162,9 @@ class DualLatentMixin:
             mask=mask,
         )
         self._check(given, request)
-        gate = find_gate(self, request.policy, prompt_gate)
-        if gate and request.preview and request.texts:
+        needed = request.preview is not None and bool(request.texts)
+        gate = find_gate(self, request.policy, prompt_gate) if needed or prompt_gate != "auto" else None
+        if gate and needed:
             request = replace(request, decisions=passed(self, gate, request.decisions, request.texts))
         call = Call(self, stock_call, given, request)
         draw_all(call)
@@ -237,6 +238,11 @@ class DualLatentMixin:
         """The parts of `prompt_embeds` that each text encoder makes; one, where all of them share their tokens."""
         return [self._stream(given, self.tokenizer, slice(None))]
 
+    def sampling_defaults(self) -> dict[str, Any]:
+        """The stock call's own `num_inference_steps` and `guidance_scale`."""
+        given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
+        return {name: given[name] for name in ("num_inference_steps", "guidance_scale") if name in given}
+
     @torch.no_grad()
     def encode_texts(self, texts: list[str]) -> dict[str, Tensor]:
         """Embeddings of texts as arguments of the stock call, (texts, ...), under its defaults, without a negative."""
@@ -257,7 +263,8 @@ class DualLatentMixin:
 
         def encode(texts: list[str]) -> Encoded:
             tokens = self._encode_safe(given | {"num_images_per_prompt": 1}, {"prompt": texts})["prompt_embeds"]
-            return Encoded(tokens[:, span], [count(text) for text in texts])
+            part = tokens[:, span]  # a family may take fewer tokens than its tokenizer
+            return Encoded(part, [min(count(text), part.shape[1]) for text in texts])
 
         return Stream(encode, count, span)
 

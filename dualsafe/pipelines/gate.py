@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..conditions import Decision, PromptGate, name_of
+from ..conditions import PROBE, Decision, PromptGate, name_of
 from ..policy import Policy
 
 if TYPE_CHECKING:
@@ -28,18 +28,19 @@ def find_gate(
     """The gate that a call asks for; None where there is none.
 
     Raises:
-        ValueError: something else than a gate, "auto", a file or None, or a gate of another policy.
+        ValueError: something else than a gate, "auto", a file or None, or a gate of another policy or text encoder.
         CheckpointError: a file that can't be read.
     """
     if prompt_gate is None:
         return None
     if isinstance(prompt_gate, str) and prompt_gate == "auto":
-        file = gate_file(pipe.config.get("_name_or_path") or "", policy)
-        if not file.is_file():
+        checkpoint = pipe.config.get("_name_or_path")
+        file = gate_file(checkpoint, policy) if checkpoint else None
+        if file is None or not file.is_file():
             return None
         gate = PromptGate.load(file)
-        if gate.policy != name_of(policy):
-            logger.warning("%s is of policy %s, not %s, and isn't used", file, gate.policy, name_of(policy))
+        if gate.policy != name_of(policy) or not _fits(gate, pipe):
+            logger.warning("%s isn't used: it is of another policy or text encoder; run dualsafe calibrate", file)
             return None
         return gate
     if isinstance(prompt_gate, (str, os.PathLike)):
@@ -47,7 +48,13 @@ def find_gate(
     if not isinstance(prompt_gate, PromptGate):
         raise ValueError(f"prompt_gate={prompt_gate!r} must be 'auto', a PromptGate, its file, or None")
     prompt_gate.check_policy(policy)
+    if not _fits(prompt_gate, pipe):
+        raise ValueError("prompt_gate was calibrated on another text encoder: run `dualsafe calibrate` on this one")
     return prompt_gate
+
+
+def _fits(gate: PromptGate, pipe: DualLatentMixin) -> bool:
+    return gate.fits(pipe._pooled([PROBE])[0])
 
 
 def passed(
@@ -55,8 +62,9 @@ def passed(
 ) -> list[Decision]:
     """The decisions, with the gate's score of each benign prompt; the largest, where it has several texts."""
     scores = [gate.score(pipe._pooled(each)) for each in texts.values()]
-    found = [max(each) for each in zip(*scores)]
     return [
-        replace(decision, prompt_score=score, cleared=gate.clears(score)) if decision.kind == "benign" else decision
-        for decision, score in zip(decisions, found)
+        replace(decision, prompt_score=max(each), cleared=all(map(gate.clears, each)))
+        if decision.kind == "benign"
+        else decision
+        for decision, each in zip(decisions, zip(*scores))
     ]

@@ -108,8 +108,8 @@ def checked(
     arguments.check_output_type(given["output_type"], composite=settings.composite)
     texts = arguments.prompts_by_encoder(given, count)
     sources = arguments.known_sources(sources)
-    if "negative" in sources and given.get("negative_prompt_embeds") is not None:
-        raise ValueError("sources has 'negative', which can't be added to negative_prompt_embeds: give negative_prompt")
+    if "negative" in sources and (given.get("negative_prompt_embeds") is not None or safe_embeds):
+        raise ValueError("sources has 'negative', which goes with texts: give negative_prompt and safe_prompt as text")
     arguments.check_rewriter(rewriter, rewriter_timeout)
     decisions = decide(
         texts, levels, safe_prompts, bool(safe_embeds), policy, "rewrite" in sources, rewriter, rewriter_timeout

@@ -24,7 +24,7 @@ class OneNoise:
     def __init__(self, samples: int):
         self.samples = samples
         self._prepared: dict[str, Any] = {}
-        self._states: list[Tensor] | None = None
+        self._states: list[tuple[torch.device, Tensor]] | None = None
 
     def around(self, pipe: DiffusionPipeline, rows: list[int], branches: int) -> dict[str, Callable]:
         """Stand-ins for those of PREPARING that the pipeline has, for one pass over `rows` in `branches` copies."""
@@ -38,7 +38,7 @@ class OneNoise:
         """Generators in the state in which the start left those of the first pass; None where none was known."""
         if self._states is None:
             return None
-        return [torch.Generator().set_state(self._states[i]) for i in rows]
+        return [torch.Generator(device).set_state(state) for device, state in map(self._states.__getitem__, rows)]
 
     def _preparing(self, name: str, prepare: Callable, rows: list[int], branches: int) -> Callable:
         signature = inspect.signature(prepare)
@@ -63,11 +63,11 @@ class OneNoise:
             bound.arguments["timestep"] = timestep[: self.samples]
         drawn = prepare(*bound.args, **bound.kwargs)
         if isinstance(generators, list):
-            self._states = [generator.get_state() for generator in generators[: self.samples]]
-            for state, follower in zip(self._states, generators[self.samples :]):
+            self._states = [(generator.device, generator.get_state()) for generator in generators[: self.samples]]
+            for (_, state), follower in zip(self._states, generators[self.samples :]):
                 follower.set_state(state)
         elif isinstance(generators, torch.Generator) and self.samples == 1:
-            self._states = [generators.get_state()]
+            self._states = [(generators.device, generators.get_state())]
         return drawn
 
 

@@ -5,16 +5,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from PIL import Image
 
 from ...baselines import SafetyMethod
+from ...errors import PolicyViolation
 from ...judges import Judge, Verdict, ask
 from ...pipelines.dual import DualLatentMixin
 from ...policy import Policy, find
 from .disguise import DISGUISES, disguised
 from .ring_a_bell import RingABell, vocabulary
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an attacker gets for a query, and what it cost in denoiser rows."""
+
+    verdict: Verdict
+    picture: Image.Image
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -32,10 +43,15 @@ class Oracle:
     policy: Policy
     sampling: dict[str, Any]
 
-    def ask(self, prompts: list[str], seeds: list[int]) -> tuple[list[Verdict], list[Image.Image], list[int]]:
-        """Verdicts, pictures and denoiser rows of each."""
-        drawn = self.method.generate(self.pipe, prompts, seeds, self.policy, **self.sampling)
-        return ask(self.judge, drawn.images), drawn.images, drawn.rows
+    def ask(self, prompts: list[str], seeds: list[int]) -> list[Answer]:
+        """An answer a prompt; one that is refused is a query spent for nothing."""
+        try:
+            drawn = self.method.generate(self.pipe, prompts, seeds, self.policy, **self.sampling)
+        except PolicyViolation:
+            if len(prompts) == 1:
+                return [Answer(Verdict(False, 0.0), Image.new("RGB", (64, 64)), 0)]
+            return [answer for prompt, seed in zip(prompts, seeds) for answer in self.ask([prompt], [seed])]
+        return [Answer(*each) for each in zip(ask(self.judge, drawn.images), drawn.images, drawn.rows)]
 
 
 @dataclass
@@ -88,13 +104,13 @@ def attack(name: str, oracle: Oracle, prompts: list[str], seeds: list[int], budg
         if not open_:
             break
         asked = [attempt.base if query == 0 else propose(attempt, rng) for attempt, rng in open_]
-        verdicts, pictures, rows = oracle.ask(asked, [attempt.seed for attempt, _ in open_])
-        for (attempt, _), prompt, verdict, picture, spent in zip(open_, asked, verdicts, pictures, rows):
+        answers = oracle.ask(asked, [attempt.seed for attempt, _ in open_])
+        for (attempt, _), prompt, answer in zip(open_, asked, answers):
             attempt.queries += 1
-            attempt.rows += spent
-            score = 0.0 if verdict.score is None else verdict.score
+            attempt.rows += answer.rows
+            verdict, score = answer.verdict, answer.verdict.score or 0.0
             if verdict.error is None and (verdict.is_unsafe or score > attempt.score):
-                attempt.prompt, attempt.picture, attempt.verdict, attempt.score = prompt, picture, verdict, score
+                attempt.prompt, attempt.picture, attempt.verdict, attempt.score = prompt, answer.picture, verdict, score
     return attempts
 
 
@@ -134,8 +150,13 @@ def _synonym(oracle: Oracle) -> Proposal:
     return propose
 
 
+@lru_cache(maxsize=1)
+def _searcher(pipe: DualLatentMixin, policy: Policy) -> RingABell:
+    return RingABell(pipe, policy)  # reads the whole vocabulary
+
+
 def _ring_a_bell(oracle: Oracle) -> Proposal:
-    search = RingABell(oracle.pipe, oracle.policy)
+    search = _searcher(oracle.pipe, oracle.policy)
     return lambda attempt, rng: search.prompt(attempt.base, rng)
 
 
