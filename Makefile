@@ -39,12 +39,13 @@ bench: .venv/.installed-test
 bench-full: .venv/.installed-test
 	$(BIN)/dualsafe bench run $(TASKS) --pictures 4 --resume --out out/bench-full
 
-# The same tests against the oldest supported diffusers, in an environment beside the first.
+# The same tests against the oldest supported versions: those that constraints.txt pins for Python 3.10 (diffusers 0.41).
+OLDEST ?= python3.10
 test-oldest:
-	$(PYTHON) -m venv .venv-oldest
-	grep -v "^diffusers==" constraints.txt > .venv-oldest/constraints.txt
-	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt torch --no-deps
-	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable ".[test]" diffusers==0.41.0
+	$(OLDEST) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH_CPU) torch --no-deps 2>/dev/null || \
+		.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt torch --no-deps
+	.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	.venv-oldest/bin/python -m pytest
 
 clean:
