@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from ..denoiser import standing_in, take
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .protocol import Drawn
+from .stand_in import StandIn
 from .stock import draw
 
 
@@ -32,7 +32,7 @@ class Guide(Protocol):
 _POOLED = ("text_embeds", "pooled_projections")
 
 
-class ConceptDenoiser:
+class ConceptDenoiser(StandIn):
     """Stands in for `model`: adds a group of rows for each concept, and guides.
 
     Both groups that it hands back are the guided prediction, which the loop's own guidance then leaves as it is.
@@ -42,23 +42,18 @@ class ConceptDenoiser:
     """
 
     def __init__(self, model: Any, concepts: dict[str, Tensor], guide: Guide, guidance_scale: float):
-        self.model, self.concepts, self.guide, self.guidance_scale = model, concepts, guide, guidance_scale
+        super().__init__(model)
+        self.concepts, self.guide, self.guidance_scale = concepts, guide, guidance_scale
         self.rows = 0
-        self._step, self._timestep = -1, math.nan
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
 
     def __call__(self, sample: Tensor, timestep: Tensor | float, **kwargs: Any) -> tuple[Tensor]:
-        if (t := float(timestep)) != self._timestep:
-            self._step, self._timestep = self._step + 1, t
         groups, n = 2 + len(self.concepts["prompt_embeds"]), len(sample) // 2
         rows = torch.cat([torch.arange(2 * n), torch.arange(n, 2 * n).repeat(groups - 2)]).to(sample.device)
         call = take({"sample": sample, "timestep": timestep, **kwargs}, rows, 2 * n)
         self._told(call, n)
         e_0, e_p, *e_c = self.model(**call | {"return_dict": False})[0].chunk(groups)
         self.rows += groups
-        guided = self.guide(e_0, e_p, e_c, self._step, self.guidance_scale)
+        guided = self.guide(e_0, e_p, e_c, self._step_at(timestep), self.guidance_scale)
         return (torch.cat([guided, guided]),)
 
     def _told(self, call: dict[str, Any], n: int) -> None:

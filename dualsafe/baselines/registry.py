@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import entry_points
 
 from ..config import PRESETS
@@ -13,25 +11,23 @@ from .protocol import SafetyMethod
 from .safree import SAFREE
 from .sega import SEGA
 from .sld import PRESETS as SLD_PRESETS
-from .sld import SLD
 from .stock import NegativePrompt, SafePrompt, Stock
 
 ENTRY_POINTS = "dualsafe.methods"
 """Group of entry points in which another package names its own `SafetyMethod`s: functions without arguments."""
 
 
-def _same(preset: SLD) -> SLD:
-    return preset
-
-
-METHODS: dict[str, Callable[[], SafetyMethod]] = {
-    "stock": Stock,
-    "negative-prompt": NegativePrompt,
-    **{preset.name: partial(_same, preset) for preset in SLD_PRESETS},
-    "safree": SAFREE,
-    "safree+negative": partial(SAFREE, "safree+negative", negative=True),
-    "sega": SEGA,
-    "safe-prompt": SafePrompt,
+METHODS: dict[str, SafetyMethod] = {
+    method.name: method
+    for method in (
+        Stock(),
+        NegativePrompt(),
+        *SLD_PRESETS,
+        SAFREE(),
+        SAFREE("safree+negative", negative=True),
+        SEGA(),
+        SafePrompt(),
+    )
 }
 """Methods that need no judge, but ours."""
 
@@ -60,7 +56,7 @@ def create(name: str, judge: Judge | None = None) -> SafetyMethod:
         ValueError: an unknown name, or no judge for a method that needs one.
     """
     if name in METHODS:
-        return METHODS[name]()
+        return METHODS[name]
     if name in OURS:
         level, variant, loop = OURS[name]
         if loop and judge is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..denoiser import standing_in
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .protocol import Drawn, concept_text, concepts
+from .stand_in import StandIn
 from .stock import draw
 
 _STEPS = 50  # that the filter counts in
@@ -71,22 +71,17 @@ class SAFREE:
         return changed, steps
 
 
-class _Switching:
+class _Switching(StandIn):
     """Stands in for the UNet: gives each sample its safe tokens until its own last step."""
 
     def __init__(self, model: Any, safe: Tensor, last: list[int]):
-        self.model, self.safe, self.last = model, safe, last
-        self._step, self._timestep = -1, math.nan
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
+        super().__init__(model)
+        self.safe, self.last = safe, last
 
     def __call__(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, **kwargs: Any) -> Any:
-        if (t := float(timestep)) != self._timestep:
-            self._step, self._timestep = self._step + 1, t
-        told, n = encoder_hidden_states.clone(), len(self.last)
+        step, told, n = self._step_at(timestep), encoder_hidden_states.clone(), len(self.last)
         for i, last in enumerate(self.last):
-            if self._step <= last:
+            if step <= last:
                 told[len(told) - n + i] = self.safe[i].to(told)
         return self.model(sample, timestep, encoder_hidden_states=told, **kwargs)
 
