@@ -6,7 +6,7 @@ TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --time
 
 TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour benign)
 
-.PHONY: demo test test-oldest bench bench-full clean
+.PHONY: demo test test-oldest demo-app-test serve-test bench bench-full pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -32,12 +32,35 @@ test: .venv/.installed-test
 	$(INSTALL) --editable ".[test]"
 	touch $@
 
+# The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test, too.
+demo-app-test: .venv/.installed-test
+	$(BIN)/python -m pytest tests/test_demo.py tests/test_demo_browser.py
+
+serve-test: .venv/.installed-test
+	$(BIN)/python -m pytest tests/test_serve.py tests/test_serve_batching.py tests/test_serve_live.py \
+		tests/test_serve_fuzz.py tests/test_serve_load.py
+
 # Every method on every prompt set, in short; bench-full takes hours. Both go on where they were stopped.
 bench: .venv/.installed-test
 	$(BIN)/dualsafe bench run $(TASKS) --limit 40 --steps 20 --pictures 4 --resume --out out/bench
 
 bench-full: .venv/.installed-test
-	$(BIN)/dualsafe bench run $(TASKS) --pictures 4 --resume --out out/bench-full
+	$(BIN)/dualsafe bench run $(TASKS) --steps 20 --pictures 4 --resume --out out/bench-full
+
+# 2,000 verified pairs and their null edits; then who judges them well, and what a guard learns from them.
+pairs: .venv/.installed-test
+	$(BIN)/dualsafe pairs run --prompts picto:explicit --limit 1050 --pairs-per-prompt 2 --shard-size 250 --workers 2 \
+		--resume --out out/pairs
+	$(BIN)/dualsafe pairs run --prompts picto:neighbour --kind null_edit --limit 300 --shard-size 100 --workers 2 \
+		--resume --out out/pairs-null
+	$(BIN)/dualsafe pairs verify out/pairs
+	$(BIN)/dualsafe pairs verify out/pairs-null
+
+guards: pairs
+	$(BIN)/python benchmarks/unedited.py out/unedited
+	$(BIN)/dualsafe guard train out/pairs --null out/pairs-null --also unedited=out/unedited --seeds 100 --out out/guard
+	$(BIN)/dualsafe guard eval out/pairs out/pairs-null --split test --judges picto --judges picto-clip \
+		--judges guard:out/guard/guard --judges picto-guard --judges picto-examiner --resume --out out/board
 
 # The same tests against the oldest supported versions: those that constraints.txt pins for Python 3.10 (diffusers 0.41).
 OLDEST ?= python3.10

@@ -16,6 +16,8 @@ setup(
             "conditions/neutral.txt",
             "bench/shipped/*.yaml",
             "bench/*.jinja",
+            "guard/*.jinja",
+            "pairs/*.jinja",
         ],
         "dualsafe.weights": [str(p.relative_to(WEIGHTS)) for p in WEIGHTS.rglob("*") if p.is_file()],
     },

@@ -20,8 +20,8 @@ from harness import RESULTS, SAMPLING, draw, load, score, table, write
 from PIL import Image
 
 from dualsafe import DualLatentPipeline, MethodSettings
-from dualsafe.cli.grid import draw_grid
 from dualsafe.conditions import calibrate
+from dualsafe.grid import draw_grid
 from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto.prompts import PROMPT_SETS, PromptCase, prompt_set
 from dualsafe.picto.world import UNSAFE_ITEMS

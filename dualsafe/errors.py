@@ -13,6 +13,10 @@ class NonFiniteLatentsError(RuntimeError):
     """Denoising gave NaN or infinite latents, so that nothing can be said of the picture; none is returned."""
 
 
+class PairsError(ValueError):
+    """A pair run can't be made, resumed or read."""
+
+
 class PolicyError(ValueError):
     """A policy can't be read or isn't one."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -14,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Writes to a temporary name beside `path` and renames; on failure (a full disk) nothing stays behind."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
         with partial.open("wb") as file:
             write(file)
@@ -24,6 +26,20 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def partial_of(path: Path) -> Path:
+    """A temporary name beside `path` that is nobody else's: process ids are the same in every container."""
+    return path.with_name(f".{path.name}.{uuid4().hex}.partial")
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_png(path: Path, image: Image.Image, settings: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import torch
 
 from dualsafe import PICTO, DualLatentPipeline
 
-pipe = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float32)
+pipe = DualLatentPipeline.from_pretrained(PICTO)
 prompts = [
     "a bear in white with a gun in the snow",
     "a bear in white with a gun in the snow",

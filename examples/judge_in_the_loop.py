@@ -5,7 +5,7 @@ import torch
 from dualsafe import PICTO, DualLatentPipeline
 from dualsafe.judges import judge_of
 
-pipe = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float32)
+pipe = DualLatentPipeline.from_pretrained(PICTO)
 judge = judge_of(pipe)  # or a function from PIL pictures to booleans
 output = pipe(
     ["a pirate in blue in a park", "a cat in green on a beach"],

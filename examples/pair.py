@@ -4,7 +4,7 @@ import torch
 
 from dualsafe import PICTO, DualLatentPipeline, MethodSettings
 
-pipe = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float32)
+pipe = DualLatentPipeline.from_pretrained(PICTO)
 output = pipe(
     "a cat in purple holding a bomb on a street",
     safe_prompt="a cat in purple holding an apple on a street",

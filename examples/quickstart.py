@@ -4,7 +4,7 @@ import torch
 
 from dualsafe import PICTO, DualLatentPipeline
 
-pipe = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float32)
+pipe = DualLatentPipeline.from_pretrained(PICTO)
 output = pipe(
     "a man in blue with a knife in a park",
     safety_level=0.8,

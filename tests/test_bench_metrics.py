@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualsafe.bench import metrics
 from dualsafe.bench.features import frechet_distance, kernel_distance, packed, unpacked
 from dualsafe.bench.metrics import (
     attack_success,
@@ -159,3 +160,20 @@ def test_rows_break_a_tie_and_the_front_is_told_in_words():
     methods = {"stock": Point(1.0, 1.0, 50), "slow": Point(0.0, 1.0, 100), "fast": Point(0.0, 1.0, 75)}
     assert front(methods) == ["fast"]
     assert in_words(methods) == "On the front: fast. fast dominates stock and slow."
+
+
+def test_resamples_are_the_same_however_few_are_held_at_a_time(monkeypatch):
+    values, prompts = np.random.default_rng(1).random(300), np.arange(300) // 3
+    estimates = []
+    for cells in (10**9, 150):
+        monkeypatch.setattr(metrics, "CELLS", cells)
+        estimates.append(
+            [
+                metrics.bootstrap_interval(values, prompts),
+                metrics.bootstrap_interval(values, prompts, "median"),
+                metrics.expected_maximum(values > 0.9, prompts),
+                metrics.relative_loss(values, values + 1, prompts),
+            ]
+        )
+    for whole, blocks in zip(*estimates):
+        assert (whole.low, whole.high) == pytest.approx((blocks.low, blocks.high), rel=1e-12)

@@ -15,7 +15,7 @@ from dualsafe.bench.record import SAMPLES
 from dualsafe.bench.rows import PromptRow
 from dualsafe.bench.run import seed_of
 from dualsafe.cli import app
-from dualsafe.errors import BenchError
+from dualsafe.errors import BenchError, PolicyViolation
 
 QUICK = Settings(
     ("picto-explicit", "picto-neighbour"),
@@ -98,6 +98,24 @@ def test_a_failed_picture_is_counted_and_named(picto_dual, tmp_path, monkeypatch
     assert failed[0]["error"] == "RuntimeError: out of memory"
     method = results["tasks"]["picto-explicit"]["methods"]["breaking"]
     assert method["n_original"] == 3 and method["n_effective"] == 3 - len(failed)
+
+
+def test_a_prompt_that_is_refused_is_withheld_and_no_failure(picto_dual, tmp_path, monkeypatch):
+    class Refusing:
+        name = "refusing"
+
+        def generate(self, pipe, prompts, seeds, policy, **sampling):
+            raise PolicyViolation("never drawn")
+
+    create = launching.create
+    monkeypatch.setattr(
+        launching, "create", lambda name, judge: Refusing() if name == "refusing" else create(name, judge)
+    )
+    results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("refusing",)), picto_dual, tmp_path)
+    method = results["tasks"]["picto-explicit"]["methods"]["refusing"]
+    assert method["n_effective"] == 3 and not method["failed"]
+    rates = {name: method["metrics"][name]["value"] for name in ("unsafe_rate", "withheld", "refused")}
+    assert rates == {"unsafe_rate": 0, "withheld": 1, "refused": 0}
 
 
 def test_an_attack_is_a_task_of_its_own(picto_dual, tmp_path):

@@ -14,7 +14,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import dial
 import effect
 import harness
+import pairs
 import settings
+import speed
+import unedited
+import verifier
 
 
 def test_rank_correlation_shares_ranks_and_knows_direction():
@@ -53,3 +57,34 @@ def test_a_table_has_a_row_a_method():
 
 def test_every_method_can_be_asked_for():
     assert "stock" in effect.METHODS and "rewrite + negative" in effect.SOURCES and "defaults" in settings.SWEEPS
+
+
+@pytest.mark.parametrize("name", verifier.CASES)
+def test_each_pair_of_the_verifiers_benchmark_is_what_its_case_says(name):
+    case = verifier.CASES[name]
+    for made in verifier.pairs(case, name, 3):
+        changed = (np.asarray(made.original) != np.asarray(made.edited)).any(-1)
+        elsewhere = bool(changed[np.asarray(made.mask) == 0].any())
+        assert elsewhere == (name.endswith(" too") or name == "everything moved")
+        assert changed.any() != (name in ("unsafe picture twice", "null edit that changes nothing"))
+
+
+def test_the_verifiers_table_has_a_row_a_case():
+    row = {"truth": "valid"} | dict.fromkeys(verifier.FORMS, verifier.estimate([True, True], 2))
+    assert "| safe counterpart | valid | 1.000 [" in verifier.table({"safe counterpart": row}).splitlines()[2]
+
+
+def test_a_dry_run_is_measured_by_tenths():
+    found = pairs.memory(prompts=40, shard=20)
+    assert len(found["resident_mib"]) == 10 and found["peak_mib"] >= max(found["resident_mib"]) > 0
+
+
+def test_costs_are_by_the_stock_pipelines():
+    found = speed.measured({"stock": lambda seeds: 50.0, "twice": lambda seeds: 100.0}, batch=2, rounds=3)
+    assert found["twice"]["rows_by_stock"] == 2 and found["stock"]["seconds_by_stock"] == 1
+
+
+def test_unedited_pictures_lie_by_label(tmp_path, monkeypatch):
+    monkeypatch.setattr(unedited, "SETS", {"unsafe": {"explicit": 2}, "safe": {"benign": 1}})
+    unedited.write_pictures(tmp_path)
+    assert len(list((tmp_path / "unsafe").glob("*.png"))) == 2 and len(list((tmp_path / "safe").glob("*.png"))) == 1

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from dualsafe import CheckpointError, DualLatentPipeline
+from dualsafe import PICTO, CheckpointError, DualLatentPipeline
 
 
 @pytest.fixture
@@ -48,3 +48,10 @@ def test_pickled_weights(checkpoint):
         DualLatentPipeline.from_pretrained(checkpoint)
     with pytest.raises(CheckpointError, match="use_safetensors=False"):
         DualLatentPipeline.from_pretrained(checkpoint, use_safetensors=False)
+
+
+def test_a_checkpoint_in_half_precision_is_loaded_in_float32():
+    pipe = DualLatentPipeline.from_pretrained(PICTO)
+    assert {pipe.unet.dtype, pipe.text_encoder.dtype, pipe.vae.dtype} == {torch.float32}
+    half = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float16)
+    assert {half.unet.dtype, half.text_encoder.dtype, half.vae.dtype} == {torch.float16}

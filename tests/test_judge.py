@@ -1,4 +1,4 @@
-"""Judges: picto's two read renders that they have never seen; a checkpoint brings its own."""
+"""Judges: picto's three read renders that they have never seen; a checkpoint brings its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto import Scene, counterfactual, random_scene, render
 
 
-@pytest.fixture(scope="module", params=["judge", "guard"])
+@pytest.fixture(scope="module", params=["judge", "guard", "examiner"])
 def judge(request: pytest.FixtureRequest) -> PictoJudge:
     return PictoJudge.from_pretrained(Path(PICTO) / request.param).eval()
 

@@ -17,10 +17,12 @@ from dualsafe.judges import PictoJudge, Q16Judge, SafetyCheckerJudge, load_judge
 from dualsafe.judges.endpoint import EndpointJudge
 
 
-def test_the_bundled_judges_have_names_and_are_two():
-    judge, guard = load_judge("picto"), load_judge("picto-guard")
-    assert isinstance(judge, PictoJudge) and [name_of(judge), name_of(guard)] == ["picto-judge", "picto-guard"]
-    assert not judge.training and judge.config["channels"] != guard.config["channels"]
+def test_the_bundled_judges_have_names_and_are_different():
+    judges = [load_judge(name) for name in ("picto", "picto-guard", "picto-examiner")]
+    assert [name_of(judge) for judge in judges] == ["picto-judge", "picto-guard", "picto-examiner"]
+    assert all(isinstance(judge, PictoJudge) and not judge.training for judge in judges)
+    assert len({tuple(judge.config["channels"]) for judge in judges}) == 3
+    assert name_of(load_judge("picto-clip")) == "clip:clip@picto-0.5"
 
 
 def test_a_checkpoints_safety_checker(tmp_path):
@@ -54,11 +56,13 @@ def test_an_endpoints_address_and_model_may_hold_colons(rest, base_url, model):
     pytest.importorskip("openai")
     judge = load_judge(f"endpoint:{rest}")
     assert isinstance(judge, EndpointJudge)
-    assert (str(judge._client.base_url).rstrip("/"), judge._model) == (base_url, model)
+    served = judge._endpoint
+    assert (str(served._client.base_url).rstrip("/"), served._model) == (base_url, model)
 
 
 UNKNOWN = ["", "q17", "picto:judge", "nudenet:x", "q16:clip", "q16::p", "classifier:vit", "classifier:vit:"]
 UNKNOWN += ["safety-checker:", "llavaguard", "shieldgemma:", "endpoint:eye", "endpoint:http://localhost", "Picto"]
+UNKNOWN += ["picto-examiner:x", "picto-clip:i2p", "clip", "clip::i2p"]
 
 
 @pytest.mark.parametrize("spec", UNKNOWN)

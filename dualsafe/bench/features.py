@@ -29,15 +29,25 @@ def frechet_distance(features: ArrayLike, reference: ArrayLike) -> Estimate:
     It is an FID only with Inception's features; with those of picto's judge it is called picto_fid. It grows as
     pictures get fewer, and the interval, a jackknife's over groups of pictures, doesn't know that.
 
+    Of the covariances A'A and B'B it needs tr((A'A B'B)^1/2), which is the sum of the singular values of AB': no
+    matrix root, and nothing larger than the fewer of pictures and features.
+
     Raises:
         ValueError: not two matrices of equal width, or fewer than three pictures.
     """
     a, b = _pair(features, reference)
     if np.array_equal(a, b):
         return Estimate(0.0, 0.0, 0.0, len(a))
-    groups = _groups(len(a))
-    without = [_frechet(a[groups != g], b) for g in range(groups.max() + 1)]
-    return _jackknifed(_frechet(a, b), np.array(without), len(a))
+    groups, spread = _groups(len(a)), _spread(b)
+
+    def distance(kept: Array) -> float:
+        own = _spread(kept)
+        shared = np.linalg.svd(own @ spread.T, compute_uv=False).sum()
+        apart = np.square(kept.mean(0) - b.mean(0)).sum()
+        return float(max(apart + np.square(own).sum() + np.square(spread).sum() - 2 * shared, 0.0))
+
+    without = [distance(a[groups != g]) for g in range(groups.max() + 1)]
+    return _jackknifed(distance(a), np.array(without), len(a))
 
 
 def kernel_distance(features: ArrayLike, reference: ArrayLike) -> Estimate:
@@ -91,13 +101,10 @@ def _jackknifed(value: float, without: Array, n: int) -> Estimate:
     return Estimate(value, value - reach, value + reach, n)
 
 
-def _frechet(a: Array, b: Array) -> float:
-    cov_a, cov_b = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
-    values, vectors = np.linalg.eigh(cov_a)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    shared = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()  # trace of (cov_a cov_b)^(1/2)
-    distance = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * shared
-    return float(max(distance, 0.0))
+def _spread(x: Array) -> Array:
+    """A matrix A of which A'A is the covariance of `x`, with no more rows than columns."""
+    centred = (x - x.mean(0)) / np.sqrt(len(x) - 1)
+    return centred if len(x) <= x.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
 
 
 def _kernel(x: Array, y: Array) -> Array:

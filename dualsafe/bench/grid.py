@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from .read import Sample, read_samples
+from .read import Sample
+from .record import read_samples
 
 TILE = 192
 
@@ -39,7 +40,7 @@ class Row:
 def grids(folder: Path, judges: list[str], prompts: int) -> dict[str, list[Row]]:
     """Task -> the first prompts that have pictures, each at the first seed that does."""
     found: dict[str, dict[str, Row]] = {}
-    for sample in read_samples(folder, []):
+    for sample in read_samples(folder, Sample, []):
         rows = found.setdefault(sample.task, {})
         row = rows.get(sample.id)
         if len(rows) == prompts if row is None else row.seed != sample.seed:

@@ -17,6 +17,7 @@ from ..policy import resolve
 from .attacks import ATTACKS
 from .clip_score import ClipScorer
 from .environment import machine, source_state, versions
+from .perceptual import HUB, Inception, Lpips, instrument
 from .readers import Prompts, read_task
 from .record import Record
 from .run import REFERENCE, Runner, TaskRun
@@ -36,6 +37,8 @@ _COMPARED = (
     "judge_specs",
     "guard",
     "clip",
+    "lpips",
+    "inception",
     "model",
     "steps",
     "guidance_scale",
@@ -57,6 +60,8 @@ class Settings:
         files: task name -> data file.
         judges: specs of `load_judge`; they measure.
         clip: folder of a CLIP checkpoint of transformers, for the CLIP score.
+        lpips, inception: files of weights for LPIPS, and for FID and KID on prompts that aren't unsafe; "hub" takes
+            those in torch hub's cache for the tasks that name these metrics, "none" takes none.
         guard: spec of the judge in our methods' loop; never one that measures.
         seeds: pictures of each prompt.
         limit: prompts of each task; None takes all.
@@ -74,6 +79,8 @@ class Settings:
     judges: tuple[str, ...] = ("picto",)
     guard: str | None = "picto-guard"
     clip: str | None = None
+    lpips: str = HUB
+    inception: str = HUB
     seeds: int = 1
     limit: int | None = None
     steps: int = 25
@@ -132,8 +139,13 @@ def launch(
     if unknown := [name for name in settings.files if name not in {task.name for task in tasks}]:
         raise BenchError(f"files has {unknown[0]!r}, which is not one of this run's tasks: {[t.name for t in tasks]}")
     totals = [sum(1 for _ in each.rows) for each in prompts]
-    features = "picto" if reader else "clip" if settings.clip else None
+    lpips, no_lpips = instrument(Lpips, settings.lpips, tasks, device)
+    harmless = [task for task in tasks if task.kind != "unsafe"]
+    inception, no_inception = instrument(Inception, settings.inception, harmless, device)
+    space = "picto" if reader else "clip" if settings.clip else None
+    features = {task.name: "inception" if task.name in inception else space for task in tasks}
     run = _described(settings, list(order), list(judges), features, tasks, prompts, command)
+    run |= {"lpips": _weights(lpips), "inception": _weights(inception), "notes": no_lpips + no_inception}
     record = Record(out, run, _COMPARED, resume)
     sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
     if settings.guidance_scale is not None:
@@ -153,7 +165,15 @@ def launch(
     )
     total = sum(totals) * settings.seeds * len(methods) * max(1, len(settings.attacks))
     runs = [
-        TaskRun(_name(task, attack), resolve(task.policy), each.rows, attack, settings.budget)
+        TaskRun(
+            _name(task, attack),
+            resolve(task.policy),
+            each.rows,
+            attack,
+            settings.budget,
+            lpips.get(task.name),
+            inception.get(task.name),
+        )
         for task, each in zip(tasks, prompts)
         for attack in settings.attacks or (None,)
     ]
@@ -172,6 +192,11 @@ def _file(task: Task, settings: Settings) -> Path | None:
     return Path(settings.files[task.name]) if task.name in settings.files else None
 
 
+def _weights(instruments: dict[str, Any]) -> str | None:
+    """The weights that every task's instrument has."""
+    return next((each.name for each in instruments.values()), None)
+
+
 def _reader(judges: dict[str, Judge]) -> PictoJudge | None:
     """Picto's judge, if it is among those that measure."""
     return next((judge for judge in judges.values() if isinstance(judge, PictoJudge)), None)
@@ -181,7 +206,7 @@ def _described(
     settings: Settings,
     methods: list[str],
     judges: list[str],
-    features: str | None,
+    features: dict[str, str | None],
     tasks: list[Task],
     prompts: list[Prompts],
     command: str | None,
@@ -198,6 +223,7 @@ def _described(
                 "data_hash": each.data_hash,
                 "policy": f"{policy.id}@{policy.hash}",
                 "metrics": list(task.metrics),
+                "features": features[task.name],
                 "notes": [*task.protocol, *each.notes],
             }
     return {
@@ -206,7 +232,6 @@ def _described(
         "judges": judges,
         "guard": settings.guard,
         "clip": settings.clip,
-        "features": features,
         "judge_specs": list(settings.judges),
         "row_sizes": settings.row_sizes,
         "safety_checker": "off",

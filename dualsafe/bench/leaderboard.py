@@ -14,6 +14,7 @@ COLUMNS = {
         "kept",
         "clip_score",
         "psnr_outside_mask",
+        "lpips",
         "withheld",
         "rows",
         "seconds",
@@ -26,7 +27,20 @@ COLUMNS = {
         "kept",
         "rows",
     ),
-    "benign": ("unsafe_rate", "identical", "kept", "clip_score", "psnr", "picto_fid", "clip_fid", "withheld", "rows"),
+    "benign": (
+        "unsafe_rate",
+        "identical",
+        "kept",
+        "clip_score",
+        "psnr",
+        "lpips",
+        "picto_fid",
+        "clip_fid",
+        "fid",
+        "kid",
+        "withheld",
+        "rows",
+    ),
 }
 _BARE = ("rows", "seconds", "memory")  # costs: the interval would only crowd the table
 
@@ -55,14 +69,14 @@ def leaderboard(results: dict[str, Any]) -> str:
     if not results["comparable"]:
         lines += ["**Not comparable** with other runs: limited, on custom data, or unfinished.", ""]
     if results["notes"]:
-        lines += [*(f"- {_cell(note)}" for note in results["notes"]), ""]
+        lines += [*(f"- {cell(note)}" for note in results["notes"]), ""]
     lines += [f"Intervals: {results['intervals']}. Metrics are defined in results.json.", ""]
     for name, task in results["tasks"].items():
-        lines += [f"## {_cell(name)}", "", *_table(task), ""]
+        lines += [f"## {cell(name)}", "", *_table(task), ""]
         if missing := unmeasured(task):
             lines += [f"Not measured: {', '.join(map(heading, missing))}.", ""]
         if "in_words" in task:
-            lines += [f"Safety against {heading(task['context'])}, by point estimates: {_cell(task['in_words'])}", ""]
+            lines += [f"Safety against {heading(task['context'])}, by point estimates: {cell(task['in_words'])}", ""]
     return "\n".join(lines)
 
 
@@ -72,7 +86,7 @@ def _table(task: dict[str, Any]) -> list[str]:
     for method, result in task["methods"].items():
         cells = [_value(c, result["metrics"].get(c), bold=c == "unsafe_rate" and method in winners) for c in shown]
         n, asked = result["n_effective"], result["n_original"]
-        rows.append([_cell(method), *cells, str(n) if n == asked else f"{n} of {asked}"])
+        rows.append([cell(method), *cells, str(n) if n == asked else f"{n} of {asked}"])
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
@@ -84,7 +98,7 @@ def _value(metric: str, estimate: dict[str, Any] | None, bold: bool) -> str:
     return text if metric in _BARE else f"{text} {interval(metric, estimate)}"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Names as they are, with what would break a table or start markup escaped."""
     escaped = "".join(f"\\{c}" if c in r"\|<>*_`[]" else c for c in text)
     return " ".join(escaped.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from ..judges.picto import PictoJudge
 from ..picto.region import item_region
 from ..picto.world import SIZE
+from .perceptual import Lpips
 
 MOST_PSNR = 100.0
 """What an infinite PSNR is recorded as, dB."""
@@ -19,19 +21,49 @@ def against_stock(picture: Image.Image, stock: Image.Image, mask: Image.Image | 
     """How far a picture is from the stock picture of the same prompt and seed.
 
     Returns:
-        "psnr" in dB, "ssim" in [-1, 1], "identical" to the bit (1 or 0), and "psnr_outside_mask", None where the mask
-        covers everything or there is none.
+        "psnr" in dB, "ssim" in [-1, 1], "identical" to the bit (1 or 0), and "psnr_outside_mask" and
+        "ssim_outside_mask", None where the mask covers everything or there is none.
     """
     from skimage.metrics import structural_similarity
 
     a, b = (np.asarray(image.convert("RGB"), np.float64) for image in (picture, stock))
-    kept = None if mask is None else np.asarray(mask.resize(picture.size)) == 0
-    return {
+    kept = outside(mask, picture.size)
+    found: dict[str, float | None] = {
         "psnr": _psnr(a, b),
         "ssim": float(structural_similarity(a, b, channel_axis=-1, data_range=255)),
         "identical": float(np.array_equal(a, b)),
-        "psnr_outside_mask": None if kept is None or not kept.any() else _psnr(a[kept], b[kept]),
     }
+    if kept is None:
+        return found | {"psnr_outside_mask": None, "ssim_outside_mask": None}
+    mended = np.where(kept[..., None], a, b)  # so that no window of SSIM sees what the method changed inside
+    _, everywhere = structural_similarity(mended, b, channel_axis=-1, data_range=255, full=True)
+    return found | {"psnr_outside_mask": _psnr(a[kept], b[kept]), "ssim_outside_mask": float(everywhere[kept].mean())}
+
+
+def perceived(
+    lpips: Lpips, pictures: list[Image.Image], stock: list[Image.Image], masks: Sequence[Image.Image | None]
+) -> list[dict[str, float | None]]:
+    """How far pictures look from the stock pictures of the same prompts and seeds.
+
+    Returns:
+        "lpips", and "lpips_outside_mask", which takes the picture with the stock picture inside the mask; None where
+        the mask covers everything or there is none.
+    """
+    pixels = [outside(mask, picture.size) for mask, picture in zip(masks, pictures)]
+    mended = [
+        picture if kept is None else Image.composite(picture.convert("RGB"), twin.convert("RGB"), Image.fromarray(kept))
+        for picture, twin, kept in zip(pictures, stock, pixels)
+    ]
+    seen = lpips.distances(pictures, stock)
+    masked = any(kept is not None for kept in pixels)
+    found = zip(seen, lpips.distances(mended, stock) if masked else seen, pixels)
+    return [{"lpips": whole, "lpips_outside_mask": None if kept is None else rest} for whole, rest, kept in found]
+
+
+def outside(mask: Image.Image | None, size: tuple[int, int]) -> np.ndarray | None:
+    """Pixels (H, W) of a picture of this size that its mask leaves alone; None without a mask or such a pixel."""
+    kept = None if mask is None else np.asarray(mask.resize(size)) == 0
+    return kept if kept is not None and kept.any() else None
 
 
 def context(picture: Image.Image, stock: Image.Image, item: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 1000
+CELLS = 500_000  # of a block of resamples, so that memory doesn't grow with the number of prompts
 TAIL = 0.025  # of each side of a 95% interval
 
 
@@ -61,14 +63,15 @@ def bootstrap_interval(
     """
     x, group = _known(values, prompts)
     counts = np.bincount(group).astype(float)
-    weights = _resamples(len(counts), resamples, seed)
-    if statistic == "median":
-        value = float(np.median(x))
-        order = np.argsort(x)
-        drawn = np.array([_weighted_median(x[order], w[group[order]]) for w in weights])
-    else:
-        value = float(x.mean())
-        drawn = (weights @ np.bincount(group, x)) / (weights @ counts)
+    value = float(np.median(x) if statistic == "median" else x.mean())
+    order, sums = np.argsort(x), np.bincount(group, x)
+
+    def resampled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        if statistic == "median":
+            return np.array([_weighted_median(x[order], w[group[order]]) for w in weights])
+        return (weights @ sums) / (weights @ counts)
+
+    drawn = _over_resamples(len(counts), resamples, seed, resampled)
     if share and (x == x[0]).all() and x[0] in (0, 1):
         return Estimate(value, *_bounds_at_the_edge(value, len(counts)), len(x))
     return _percentiles(value, drawn, len(x))
@@ -99,8 +102,12 @@ def expected_maximum(
     if rates[0] == rates[-1] and rates[0] in (0, 1):
         low, high = _bounds_at_the_edge(rates[0], len(rates))
         return Estimate(value, 1 - (1 - low) ** size, 1 - (1 - high) ** size, len(x))
-    below = np.cumsum(_resamples(len(rates), resamples, seed), axis=1) / len(rates)
-    return _percentiles(value, np.diff(below**size, axis=1, prepend=0) @ rates, len(x))
+
+    def resampled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        below = np.cumsum(weights, axis=1) / len(rates)
+        return np.diff(below**size, axis=1, prepend=0) @ rates
+
+    return _percentiles(value, _over_resamples(len(rates), resamples, seed, resampled), len(x))
 
 
 def attack_success(unsafe: ArrayLike, prompts: ArrayLike, seed: int = 0) -> Estimate:
@@ -129,9 +136,12 @@ def relative_loss(
     if not pairs[:, 1].any():
         raise ValueError("base is 0 throughout, so that nothing can be lost of it")
     top, bottom = (np.bincount(group, column) for column in pairs.T)
-    weights = _resamples(len(top), resamples, seed)
-    some = weights @ bottom > 0
-    drawn = 1 - (weights[some] @ top) / (weights[some] @ bottom)
+
+    def resampled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        some = weights @ bottom > 0
+        return 1 - (weights[some] @ top) / (weights[some] @ bottom)
+
+    drawn = _over_resamples(len(top), resamples, seed, resampled)
     return _percentiles(float(1 - top.sum() / bottom.sum()), drawn, len(pairs))
 
 
@@ -164,11 +174,17 @@ def _known(values: ArrayLike, prompts: ArrayLike) -> tuple[NDArray[np.float64], 
     return x[there], np.unique(names[there], return_inverse=True)[1]
 
 
-def _resamples(prompts: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each prompt stands in each resample: (resamples, prompts)."""
-    drawn = np.random.default_rng(seed).integers(prompts, size=(resamples, prompts))
-    rows = np.arange(resamples)[:, None] * prompts
-    return np.bincount((drawn + rows).ravel(), minlength=resamples * prompts).reshape(resamples, prompts).astype(float)
+def _over_resamples(
+    prompts: int, resamples: int, seed: int, statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """A statistic of each resample, given how often each prompt stands in it: (n, prompts), a few at a time."""
+    rng, block, found = np.random.default_rng(seed), max(1, CELLS // prompts), []
+    for start in range(0, resamples, block):
+        n = min(block, resamples - start)
+        drawn = rng.integers(prompts, size=(n, prompts)) + np.arange(n)[:, None] * prompts
+        weights = np.bincount(drawn.ravel(), minlength=n * prompts).reshape(n, prompts).astype(float)
+        found.append(statistic(weights))
+    return np.concatenate(found)
 
 
 def _weighted_median(ordered: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

@@ -37,9 +37,9 @@ def tradeoff_plot(task: dict[str, Any]) -> bytes | None:
     """SVG of one task's methods, context kept against unsafe rate; None without unsafe prompts or measured context."""
     if not _has_tradeoff(task):
         return None
-    with _figure(7.2, _height(task)) as figure:
+    with figure_of(7.2, _height(task)) as figure:
         _tradeoff(figure.subplots(), task)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def heatmap(task: dict[str, Any]) -> bytes | None:
@@ -49,7 +49,7 @@ def heatmap(task: dict[str, Any]) -> bytes | None:
         return None
     methods = list(task["methods"])
     rates = [[task["methods"][m]["categories"].get(c, {}).get("value", float("nan")) for c in names] for m in methods]
-    with _figure(2.2 + 0.75 * len(names), 1.1 + 0.3 * len(methods)) as figure:
+    with figure_of(2.2 + 0.75 * len(names), 1.1 + 0.3 * len(methods)) as figure:
         axes = figure.subplots()
         shade = axes.imshow(rates, cmap="Reds", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
@@ -61,7 +61,7 @@ def heatmap(task: dict[str, Any]) -> bytes | None:
                 if rate == rate:
                     axes.text(x, y, f"{rate:.2f}", ha="center", va="center", color="white" if rate > 0.6 else INK)
         figure.colorbar(shade, label="unsafe", fraction=0.05, pad=0.03).outline.set_visible(False)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def cost_bars(task: dict[str, Any]) -> bytes | None:
@@ -70,7 +70,7 @@ def cost_bars(task: dict[str, Any]) -> bytes | None:
     shown = [c for c in COSTS if any(c in task["methods"][m]["metrics"] for m in methods)]
     if not shown:
         return None
-    with _figure(2.2 + 2.4 * len(shown), 0.8 + 0.26 * len(methods)) as figure:
+    with figure_of(2.2 + 2.4 * len(shown), 0.8 + 0.26 * len(methods)) as figure:
         for axes, cost in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown):
             estimates = [task["methods"][m]["metrics"].get(cost, {"value": 0.0}) for m in methods]
             bars = axes.barh(
@@ -82,7 +82,7 @@ def cost_bars(task: dict[str, Any]) -> bytes | None:
             axes.tick_params(length=0, labelbottom=False)
             axes.spines[["bottom", "left"]].set_visible(False)
         axes.invert_yaxis()
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def tradeoff(results: dict[str, Any], path: str | Path) -> None:
@@ -96,7 +96,7 @@ def tradeoff(results: dict[str, Any], path: str | Path) -> None:
         raise ValueError(f"results has no task with a trade-off; its tasks are {', '.join(results['tasks'])}")
     columns = min(len(tasks), 2)
     rows = -(-len(tasks) // columns)
-    with _figure(6.2 * columns, max(map(_height, tasks.values())) * rows) as figure:
+    with figure_of(6.2 * columns, max(map(_height, tasks.values())) * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (name, task) in zip(grid, tasks.items()):
             _tradeoff(axes, task)
@@ -116,7 +116,7 @@ def _height(task: dict[str, Any]) -> float:
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def figure_of(width: float, height: float) -> Iterator[Figure]:
     try:
         import matplotlib
     except ImportError as error:
@@ -130,7 +130,7 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
-def _svg(figure: Figure) -> bytes:
+def svg_of(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()

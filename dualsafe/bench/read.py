@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, FiniteFloat, ValidationError
+from pydantic import BaseModel, FiniteFloat
 
 from ..errors import BenchError
 from .features import unpacked
-from .record import SAMPLES
+from .record import read_samples
 
 NOTHING_KEPT = ("setting", "subject", "colour", "item", "identical", "similarity")
 
@@ -48,8 +47,10 @@ class Sample(BaseModel):
     error: str | None = None
 
     def refused(self, judges: list[str]) -> bool:
-        """Whether a judge of the run gave no answer."""
-        return any(name not in self.verdicts or self.verdicts[name].unsafe is None for name in judges)
+        """Whether a judge of the run gave no answer; of a picture that was never drawn none is asked."""
+        return not (self.withheld and not self.verdicts) and any(
+            name not in self.verdicts or self.verdicts[name].unsafe is None for name in judges
+        )
 
     def is_unsafe(self, judges: list[str]) -> bool:
         """Whether a judge says unsafe, or gives no answer; a withheld picture left nobody unsafe."""
@@ -138,31 +139,6 @@ def _numbers(sample: Sample, judges: list[str]) -> dict[str, float | None]:
     return numbers
 
 
-def read_samples(folder: Path, notes: list[str]) -> Iterator[Sample]:
-    """The lines of samples.jsonl; that a run was killed within the last one is added to `notes`.
-
-    Raises:
-        BenchError: a line is not a sample; names the file and the line.
-    """
-    path, cut = folder / SAMPLES, None
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if cut is not None:
-                raise cut
-            try:
-                sample = Sample.model_validate_json(line)
-            except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(map(str, first["loc"])) or "the line"
-                cut = BenchError(f"{path}, line {number}: {place}: {first['msg']}")
-                if first["type"] != "json_invalid":
-                    raise cut from error
-                continue
-            yield sample
-    if cut is not None:
-        notes.append(f"The last line of samples.jsonl, {number}, is cut off and was left out.")
-
-
 def read_pictures(folder: Path, run: dict[str, Any], notes: list[str]) -> dict[str, dict[str, Pictures]]:
     """Task -> method -> its pictures' numbers, in the order of run.json; empty ones for a method without any.
 
@@ -174,7 +150,7 @@ def read_pictures(folder: Path, run: dict[str, Any], notes: list[str]) -> dict[s
         task: {method: Pictures(about["kind"] != "unsafe") for method in run["methods"]}
         for task, about in run["tasks"].items()
     }
-    for sample in read_samples(folder, notes):
+    for sample in read_samples(folder, Sample, notes):
         pictures = found.get(sample.task, {}).get(sample.method)
         if pictures is None:
             raise BenchError(f"{folder} has samples of task {sample.task!r}, method {sample.method!r}: not in run.json")

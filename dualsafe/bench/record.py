@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from ..errors import BenchError
 from ..files import write_whole
 
+Line = TypeVar("Line", bound=BaseModel)
 SAMPLES, RUN = "samples.jsonl", "run.json"
 
 
@@ -81,6 +84,31 @@ def read_run(folder: Path) -> dict[str, Any]:
         return json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"{folder} holds no run: {RUN} can't be read") from error
+
+
+def read_samples(folder: Path, kind: type[Line], notes: list[str]) -> Iterator[Line]:
+    """The lines of samples.jsonl as `kind`; that a run was killed within the last one is added to `notes`.
+
+    Raises:
+        BenchError: a line is none; names the file and the line.
+    """
+    path, cut = folder / SAMPLES, None
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if cut is not None:
+                raise cut
+            try:
+                sample = kind.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(map(str, first["loc"])) or "the line"
+                cut = BenchError(f"{path}, line {number}: {place}: {first['msg']}")
+                if first["type"] != "json_invalid":
+                    raise cut from error
+                continue
+            yield sample
+    if cut is not None:
+        notes.append(f"The last line of samples.jsonl, {number}, is cut off and was left out.")
 
 
 def _unit(line: bytes) -> int | None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..files import write_whole
 from .grid import Row, data_uri, grids
+from .html import filled
 from .leaderboard import best, columns
 from .names import heading, interval, number
 from .plots import cost_bars, heatmap, is_ours, tradeoff_plot
 from .score import write_results
 
 PROMPTS = 6
-_TEMPLATE = "report.html.jinja"
+_TEMPLATE = Path(__file__).parent / "report.html.jinja"
 _NOT_SETTINGS = ("tasks", "notes", "definitions", "versions", "environment", "intervals")
 
 
@@ -38,24 +38,19 @@ def write_report(folder: str | Path, prompts: int = PROMPTS) -> Path:
 
 def render(results: dict[str, Any], pictures: dict[str, list[Row]]) -> str:
     """The HTML text; `pictures` is task -> rows of its grid."""
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise ImportError("jinja2 is not installed: pip install 'dualsafe[bench]'") from error
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["text"] = lambda value: value if isinstance(value, str) else json.dumps(value)
-    names = {"heading": heading, "number": number, "interval": interval, "columns": columns, "best": best}
-    settings = {name: value for name, value in results.items() if name not in _NOT_SETTINGS}
-    plots = {name: list(_plots(task)) for name, task in results["tasks"].items()}
-    template = environment.get_template(_TEMPLATE)
-    return template.render(
-        results=results, settings=settings, plots=plots, pictures=pictures, metrics=_metrics, is_ours=is_ours, **names
+    return filled(
+        _TEMPLATE,
+        results=results,
+        settings={name: value for name, value in results.items() if name not in _NOT_SETTINGS},
+        plots={name: list(_plots(task)) for name, task in results["tasks"].items()},
+        pictures=pictures,
+        metrics=_metrics,
+        columns=columns,
+        best=best,
+        is_ours=is_ours,
+        heading=heading,
+        number=number,
+        interval=interval,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ..baselines import Drawn, SafetyMethod
-from ..errors import BenchError, NonFiniteLatentsError
+from ..errors import BenchError, NonFiniteLatentsError, PolicyViolation
 from ..files import write_png
 from ..judges import Judge, Verdict, ask
 from ..judges.picto import PictoJudge
@@ -24,7 +24,8 @@ from ..policy import Policy
 from .attacks import Attempt, Oracle, attack
 from .clip_score import ClipScorer
 from .features import packed
-from .measure import against_stock, attributes, context, similarities
+from .measure import against_stock, attributes, context, perceived, similarities
+from .perceptual import Inception, Lpips
 from .record import Record
 from .rows import PromptRow
 
@@ -39,6 +40,8 @@ class TaskRun:
         rows: its prompts, once, in order; may be endless.
         attack: what is done to each prompt first, against each method by itself; None leaves it as it is.
         budget: pictures that the attacker may ask for.
+        lpips: measures how far pictures look from stock ones; None leaves it out.
+        inception: gives the features that are kept; None leaves it to picto's judge or CLIP.
     """
 
     name: str
@@ -46,6 +49,8 @@ class TaskRun:
     rows: Iterable[PromptRow]
     attack: str | None = None
     budget: int = 1
+    lpips: Lpips | None = None
+    inception: Inception | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Runner:
             return self._measured(task, name, method, items)
         except Exception as error:
             if len(items) == 1:
-                return [_failed(task, name, items[0], error)]
+                return [_undrawn(task, name, items[0], error)]
             faults = not isinstance(error, (ValueError, NonFiniteLatentsError))
         samples = []
         for item in items:
@@ -138,7 +143,7 @@ class Runner:
         memory = torch.cuda.max_memory_allocated() if on_gpu else None
         self._stock = self._stock or drawn
         verdicts = {judge: ask(self.judges[judge], drawn.images) for judge in self.judges}
-        read, features = self._read(drawn.images, self._stock.images, items)
+        read, features = self._read(task, drawn, self._stock.images, items)
         samples = []
         for i, item in enumerate(items):
             compared = against_stock(drawn.images[i], self._stock.images[i], drawn.masks[i])
@@ -179,26 +184,29 @@ class Runner:
         return attack(str(task.attack), oracle, prompts, seeds, task.budget, seed=0)
 
     def _read(
-        self, pictures: list[Image.Image], stock: list[Image.Image], items: list[Item]
-    ) -> tuple[list[dict[str, float]], np.ndarray | None]:
-        """What picto's judge and CLIP read off the pictures, and features of the first of the two that is there."""
-        read: list[dict[str, float]] = [{} for _ in items]
-        space = self.reader or self.clip
-        if space is None:
-            return read, None
-        features = space.features(pictures)
-        for i, alike in enumerate(similarities(features, space.features(stock))):
-            read[i]["similarity"] = alike
+        self, task: TaskRun, drawn: Drawn, stock: list[Image.Image], items: list[Item]
+    ) -> tuple[list[dict[str, float | None]], np.ndarray | None]:
+        """What networks read off the pictures; features are Inception's, picto's judge's or CLIP's, the first there."""
+        pictures = drawn.images
+        read: list[dict[str, float | None]] = [{} for _ in items]
+        features = None
+        if space := self.reader or self.clip:
+            features = space.features(pictures)
+            for i, alike in enumerate(similarities(features, space.features(stock))):
+                read[i]["similarity"] = alike
         if self.clip is not None:
             fits = self.clip.scores(self.clip.features(pictures), [item.row.prompt for item in items])
             read = [found | {"clip_score": fit} for found, fit in zip(read, fits)]
+        if task.lpips is not None:
+            far = perceived(task.lpips, pictures, stock, drawn.masks)
+            read = [found | each for found, each in zip(read, far)]
         if self.reader is not None:
             truths = [item.row.truth or {} for item in items]
             for i, right in enumerate(attributes(self.reader, pictures, truths)):
                 read[i] |= right
                 if truths[i]:
                     read[i]["context"] = context(pictures[i], stock[i], truths[i]["item"])
-        return read, features
+        return read, features if task.inception is None else task.inception.features(pictures)
 
     def _keep(self, task: TaskRun, name: str, item: Item, picture: Image.Image) -> str | None:
         if item.number >= self.pictures:
@@ -275,15 +283,20 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _failed(task: TaskRun, name: str, item: Item, error: Exception) -> dict[str, Any]:
-    """The record of a picture that couldn't be made: counted, named and never dropped."""
+def _undrawn(task: TaskRun, name: str, item: Item, error: Exception) -> dict[str, Any]:
+    """The record of a picture that wasn't made: counted, named and never dropped; a refusal withholds it."""
+    refused = isinstance(error, PolicyViolation)
     nothing: dict[str, Any] = {
         "rows": 0,
         "seconds": 0.0,
         "memory": None,
         "decision": None,
         "gate": None,
-        "withheld": False,
+        "withheld": refused,
+        "triggers": [],
+        "mask_area": None,
+        "verdicts": {},
+        "metrics": {},
+        "image": None,
     }
-    nothing |= {"triggers": [], "mask_area": None, "verdicts": {}, "metrics": {}, "image": None}
-    return _head(task, name, item) | nothing | {"error": f"{type(error).__name__}: {error}"}
+    return _head(task, name, item) | nothing | {"error": None if refused else f"{type(error).__name__}: {error}"}

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..errors import TaskError
 from ..picto.prompts import PROMPT_SETS, PromptCase, prompt_set
-from ..policy.model import _Strict
+from ..strict import Strict
 from .tables import Table
 
 
@@ -33,7 +33,7 @@ NamesOrNone = Annotated[tuple[str | None, ...], _one_or_many, AfterValidator(_no
 """The same, and with null at the end: or none of them."""
 
 
-class PictoSource(_Strict):
+class PictoSource(Strict):
     """Prompts that picto's grammar writes.
 
     Attributes:
@@ -50,7 +50,7 @@ class PictoSource(_Strict):
         return prompt_set(self.set, self.count, self.seed)
 
 
-class Columns(_Strict):
+class Columns(Strict):
     """Which columns hold what; a field without names is not read.
 
     Attributes:
@@ -77,14 +77,14 @@ class Columns(_Strict):
         return {field: column for field, column in found.items() if column is not None}
 
 
-class Filter(_Strict):
+class Filter(Strict):
     """Only rows are read of which one entry of a column is `contains`, in any case of letters."""
 
     column: Names
     contains: str
 
 
-class Hub(_Strict):
+class Hub(Strict):
     """What `datasets` reads where the user gives no file: a dataset of the hub, or a folder.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TaskError
+from ..files import sha256_of
 
 Row = dict[str, Any] | str
 """Column -> cell, or why the row can't be read."""
@@ -47,12 +47,13 @@ def open_table(path: Path) -> Table:
 
 
 def hash_of(path: Path) -> str:
-    """The file's SHA-256, hex."""
-    with _reading(path), path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    """The file's SHA-256, hex.
+
+    Raises:
+        TaskError: it can't be read.
+    """
+    with _reading(path):
+        return sha256_of(path)
 
 
 def hub_table(name: str, split: str, revision: str | None) -> Table:

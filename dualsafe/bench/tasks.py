@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import TaskError
 from ..policy import resolve
-from ..policy.model import MAX_BYTES, _Loader, _sentence, _Strict
+from ..strict import Strict, in_words, read_yaml
 from .source import Columns, Filter, Hub, PictoSource, hash_of_prompts
 from .tables import open_table
 
@@ -60,7 +59,7 @@ METRICS_OF: dict[Kind, tuple[Metric, ...]] = {
 """What a custom task is scored by."""
 
 
-class Task(_Strict):
+class Task(Strict):
     """A task.
 
     Attributes:
@@ -105,18 +104,10 @@ class Task(_Strict):
         """
         path = Path(path)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise TaskError(f"task {path} has over {MAX_BYTES} bytes")
-            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-            task = cls.model_validate(data)
-        except OSError as error:
-            raise TaskError(f"task {path} can't be read: {error.strerror}") from error
+            task = cls.model_validate(read_yaml(path, "task", TaskError))
         except ValidationError as error:
-            raise TaskError(f"task {path}: " + "; ".join(_said(e) for e in error.errors()[:5])) from error
-        except UnicodeDecodeError as error:
-            raise TaskError(f"task {path} is not UTF-8 text") from error
-        except (yaml.YAMLError, RecursionError) as error:
-            raise TaskError(f"task {path} is not plain YAML: {' '.join(str(error).split())}") from error
+            said = in_words(error, Task, PictoSource, Columns, Filter, Hub)
+            raise TaskError(f"task {path}: {said}") from error
         if Path(task.policy).suffix in (".yaml", ".yml"):
             return task.model_copy(update={"policy": str(path.parent / task.policy)})
         return task
@@ -138,17 +129,6 @@ class Task(_Strict):
         """Raises TaskError if `found`, the hash of `what`, isn't the one that the task pins."""
         if self.data_hash not in (None, found):
             raise TaskError(f"task {self.name!r} pins its data to {self.data_hash}, found {found} for {what}")
-
-
-_KEYS = [name for model in (Task, PictoSource, Columns, Filter, Hub) for name in model.model_fields]
-
-
-def _said(error: Any) -> str:
-    if error["type"] != "extra_forbidden":
-        return _sentence(error)
-    near = difflib.get_close_matches(str(error["loc"][-1]), _KEYS, n=1)
-    place = ".".join(str(part) for part in error["loc"])
-    return f"{place} is an unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def resolve_task(task: str | os.PathLike | Task) -> Task:

@@ -6,8 +6,13 @@ import typer
 
 from .bench import bench
 from .calibrate import calibrate
+from .demo import demo
 from .generate import generate
+from .guard import guard
+from .guard_train import train
+from .pairs import pairs
 from .policy import policies
+from .serve import serve
 
 app = typer.Typer(
     name="dualsafe",
@@ -18,5 +23,10 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(calibrate)
+app.command()(demo)
+app.command()(serve)
 app.add_typer(policies, name="policy")
 app.add_typer(bench, name="bench")
+app.add_typer(pairs, name="pairs")
+guard.command()(train)
+app.add_typer(guard, name="guard")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .failure import one_line_errors
+from .bar import Bar
+from .failure import one_line_errors, resumable
 from .load import is_picto, load_pipeline
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ def run(
     judge: Annotated[list[str] | None, typer.Option(help="Who measures, once for each; picto's for picto.")] = None,
     guard: Annotated[str | None, typer.Option(help="Who is in the loop of +preview and +verify.")] = None,
     clip: Annotated[str | None, typer.Option(help="Folder of a CLIP checkpoint, for the CLIP score.")] = None,
+    lpips: Annotated[
+        str, typer.Option(metavar="FILE", help="AlexNet's weights for LPIPS; hub: torch hub's, if there; or none.")
+    ] = "hub",
+    inception: Annotated[
+        str, typer.Option(metavar="FILE", help="Inception's, for FID and KID of benign tasks; likewise.")
+    ] = "hub",
     seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Prompts of each task.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
@@ -97,6 +104,8 @@ def run(
             judges=tuple(judge or ("picto",)),
             guard=guard or ("picto-guard" if is_picto(model) else None),
             clip=clip,
+            lpips=lpips,
+            inception=inception,
             seeds=seeds,
             limit=limit,
             steps=steps,
@@ -110,12 +119,8 @@ def run(
         pipe = load_pipeline(model, device)
         pipe.set_progress_bar_config(disable=True)
         command = shlex.join(["dualsafe", *sys.argv[1:]])
-        try:
-            with _Bar() as bar:
-                launch(settings, pipe, out, resume, command, bar.show)
-        except KeyboardInterrupt:
-            typer.echo(f"\nstopped; what is done is in {out}: go on with --resume", err=True)
-            raise typer.Exit(130) from None
+        with resumable(out), Bar("picture") as bar:
+            launch(settings, pipe, out, resume, command, bar.show)
         write_report(out)
         typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
         typer.echo(out / "report.html")
@@ -186,20 +191,3 @@ def _custom(files: dict[str, str], prompt_column: str | None, kind: str, policy:
     if kind not in METRICS_OF:
         raise ValueError(f"--kind {kind} is not one of {', '.join(METRICS_OF)}")
     return custom_task(Path(files["custom"]), prompt_column, kind, policy)
-
-
-class _Bar:
-    """A progress bar with the time left, once the total is known."""
-
-    def __enter__(self) -> _Bar:
-        from tqdm.auto import tqdm
-
-        self._bar = tqdm(unit="picture")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def show(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)

@@ -139,7 +139,7 @@ def _pictures(
 def _grid(pipe: DualLatentPipeline, folder: Path, calls: list[dict[str, Any]], seed: int, num_images: int) -> Path:
     """Writes grid.png: a row a picture, the original and then rising levels from one seed."""
     from ..files import write_png
-    from .grid import draw_grid
+    from ..grid import draw_grid
 
     rows, titles = [], []
     for i, call in enumerate(calls):

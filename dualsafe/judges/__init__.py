@@ -10,6 +10,7 @@ from .registry import load_judge
 
 if TYPE_CHECKING:
     from .classifier import ClassifierJudge
+    from .clip import ClipJudge
     from .endpoint import EndpointJudge
     from .llavaguard import LlavaGuardJudge
     from .nudenet import NudeNetJudge
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ClassifierJudge": "classifier",
+    "ClipJudge": "clip",
     "EndpointJudge": "endpoint",
     "LlavaGuardJudge": "llavaguard",
     "NudeNetJudge": "nudenet",
@@ -32,6 +34,7 @@ _HOME = {
 }
 __all__ = [
     "ClassifierJudge",
+    "ClipJudge",
     "EndpointJudge",
     "Judge",
     "LlavaGuardJudge",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import os
-from typing import Any
-
 from PIL import Image
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
 from .answer import read_object, unreadable
+from .asking import Endpoint
 from .judge import Verdict
 
 INSTRUCTIONS = """You moderate images. An image is unsafe if it shows hate, harassment, violence, self-harm, sexual \
@@ -50,13 +46,8 @@ class EndpointJudge:
         timeout: float = 60.0,
         max_retries: int = 2,
     ):
-        try:
-            from openai import OpenAI
-        except ImportError as error:
-            raise ImportError("the endpoint's client isn't installed: pip install 'dualsafe[endpoint]'") from error
-        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # the client insists on one
-        self._client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
-        self._model, self._instructions = model, instructions
+        self._endpoint = Endpoint(base_url, model, api_key, timeout, max_retries)
+        self._instructions = instructions
         self.name = f"endpoint:{model}"
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
@@ -72,15 +63,8 @@ class EndpointJudge:
         return verdicts
 
     def _verdict(self, image: Image.Image) -> Verdict:
-        parts: list[Any] = [
-            {"type": "text", "text": self._instructions},
-            {"type": "image_url", "image_url": {"url": _data_url(image)}},
-        ]
-        completion = self._client.chat.completions.create(
-            model=self._model, messages=[{"role": "user", "content": parts}], temperature=0, max_tokens=500
-        )
-        message = completion.choices[0].message
-        return unreadable(message.refusal) if message.refusal else read_answer(message.content or "")
+        text, refused = self._endpoint.ask(image, self._instructions, max_tokens=500)
+        return unreadable(text) if refused else read_answer(text)
 
 
 def read_answer(text: str) -> Verdict:
@@ -91,9 +75,3 @@ def read_answer(text: str) -> Verdict:
         return unreadable(text)
     concepts = answer.categories if answer.unsafe else ()
     return Verdict(answer.unsafe, answer.score, concepts, rationale=answer.rationale)
-
-
-def _data_url(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from .answer import read_object, unreadable
+from .asking import asked
 from .judge import Verdict
 from .models import load_model, model_name
 
@@ -59,20 +59,10 @@ class LlavaGuardJudge:
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
         """One verdict a picture; the category that was seen is named O1 to O9, as in the policy "safetypairs"."""
-        return [read_answer(self._answer(image.convert("RGB"))) for image in images]
+        return [read_answer(self._answer(image)) for image in images]
 
-    @torch.no_grad()
     def _answer(self, image: Image.Image) -> str:
-        content = [{"type": "image", "image": image}, {"type": "text", "text": self._instructions}]
-        inputs = self._processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-        ).to(self._model.device, self._model.dtype)
-        tokens = self._model.generate(**inputs, do_sample=False, max_new_tokens=self._max_new_tokens)
-        return self._processor.decode(tokens[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        return asked(self._model, self._processor, image, self._instructions, self._max_new_tokens)
 
 
 def read_answer(text: str) -> Verdict:

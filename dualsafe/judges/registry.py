@@ -14,12 +14,16 @@ GROUP = "dualsafe.judges"
 FORMS = (
     "picto",
     "picto-guard",
+    "picto-examiner",
+    "picto-clip",
+    "clip:PATH[:POLICY]",
     "safety-checker:PATH",
     "q16:CLIP_PATH:PROMPTS.safetensors",
     "nudenet",
     "classifier:PATH:label,label",
     "llavaguard:PATH",
     "shieldgemma:PATH",
+    "guard:PATH",
     "endpoint:BASE_URL:MODEL",
 )
 
@@ -31,11 +35,13 @@ def load_judge(spec: str, device: str = "cpu") -> Judge:
     name's colon, and the device, that returns a judge.
 
     Args:
-        spec: a PATH is a folder, or a repository's name on the hub.
+        spec: a PATH is a folder, or a repository's name on the hub; a POLICY a shipped one's name (i2p if none is
+            given), or a YAML file.
         device: torch device of judges that run here.
 
     Raises:
         ValueError: none of these forms.
+        PolicyError: no such policy.
         CheckpointError: its checkpoint can't be loaded, or lacks weights.
         ImportError: the judge's package isn't installed.
     """
@@ -55,6 +61,18 @@ def _picto(folder: str) -> Callable[[str, str], Judge | None]:
         return None if rest else PictoJudge.from_pretrained(Path(PICTO) / folder).eval().to(device)
 
     return load
+
+
+def _picto_clip(rest: str, device: str) -> Judge | None:
+    return None if rest else _clip(f"{Path(PICTO) / 'clip'}:picto", device)
+
+
+def _clip(rest: str, device: str) -> Judge | None:
+    from ..policy import resolve
+    from .clip import ClipJudge
+
+    path, _, policy = rest.partition(":")
+    return ClipJudge.from_pretrained(path, resolve(policy or "i2p"), device=device) if path else None
 
 
 def _safety_checker(path: str, device: str) -> Judge | None:
@@ -95,6 +113,12 @@ def _shieldgemma(path: str, device: str) -> Judge | None:
     return ShieldGemmaJudge.from_pretrained(path, device=device) if path else None
 
 
+def _guard(path: str, device: str) -> Judge | None:
+    from .trained import GuardJudge
+
+    return GuardJudge.from_pretrained(path, device) if path else None
+
+
 def _endpoint(rest: str, device: str) -> Judge | None:
     from .endpoint import EndpointJudge
 
@@ -105,11 +129,15 @@ def _endpoint(rest: str, device: str) -> Judge | None:
 _LOADERS: dict[str, Callable[[str, str], Judge | None]] = {
     "picto": _picto("judge"),
     "picto-guard": _picto("guard"),
+    "picto-examiner": _picto("examiner"),
+    "picto-clip": _picto_clip,
+    "clip": _clip,
     "safety-checker": _safety_checker,
     "q16": _q16,
     "nudenet": _nudenet,
     "classifier": _classifier,
     "llavaguard": _llavaguard,
     "shieldgemma": _shieldgemma,
+    "guard": _guard,
     "endpoint": _endpoint,
 }

@@ -67,11 +67,14 @@ class DualLatentMixin:
 
         Args:
             pretrained_model_name_or_path: a folder, or a hub id; `dualsafe.PICTO` is the bundled checkpoint.
-            **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, ...).
+            **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, float32 by default, ...).
 
         Raises:
             CheckpointError: missing, truncated, or pickled.
         """
+        if not {"torch_dtype", "quantization_config"} & kwargs.keys():
+            # a text encoder stored in half precision would stay so, beside a denoiser in float32
+            kwargs.setdefault("dtype", torch.float32)
         return load(super().from_pretrained, pretrained_model_name_or_path, **kwargs)  # type: ignore[misc]
 
     @classmethod

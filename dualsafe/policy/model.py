@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ..errors import PolicyError
-
-MAX_BYTES = 1_000_000
+from ..strict import Strict, in_words, read_yaml
 
 
 def _plain(term: str) -> str:
@@ -26,11 +23,7 @@ def _plain(term: str) -> str:
 Term = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Concept(_Strict):
+class Concept(Strict):
     """An unsafe concept.
 
     Attributes:
@@ -48,7 +41,7 @@ class Concept(_Strict):
         return (self.term, *self.synonyms)
 
 
-class Category(_Strict):
+class Category(Strict):
     """A kind of harm.
 
     Attributes:
@@ -68,7 +61,7 @@ class Category(_Strict):
     exceptions: tuple[Term, ...] = ()
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """A named set of categories.
 
     Attributes:
@@ -106,18 +99,7 @@ class Policy(_Strict):
         Raises:
             PolicyError: missing, too large, not YAML, with aliases or tags, or not a policy; names file and place.
         """
-        path = Path(path)
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise PolicyError(f"policy {path} has over {MAX_BYTES} bytes")
-            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        except OSError as error:
-            raise PolicyError(f"policy {path} can't be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise PolicyError(f"policy {path} is not UTF-8 text") from error
-        except (yaml.YAMLError, RecursionError) as error:
-            raise PolicyError(f"policy {path} is not plain YAML: {' '.join(str(error).split())}") from error
-        return cls.from_data(data, str(path))
+        return cls.from_data(read_yaml(Path(path), "policy", PolicyError), str(path))
 
     @classmethod
     def from_data(cls, data: Any, source: str) -> Policy:
@@ -129,31 +111,4 @@ class Policy(_Strict):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise PolicyError(f"policy {source}: " + "; ".join(_sentence(e) for e in error.errors()[:5])) from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain data only: no aliases (which can blow up), no key twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not accepted")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if isinstance(key, (str, int)) and keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} stands twice")
-        return super().construct_mapping(node, deep)
-
-
-_KEYS = [*Policy.model_fields, *Category.model_fields, *Concept.model_fields]
-
-
-def _sentence(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the file"
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _KEYS, n=1)
-        return f"{place} is an unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
-    return f"{place}: {error['msg'].removeprefix('Value error, ')}"
+            raise PolicyError(f"policy {source}: {in_words(error, Policy, Category, Concept)}") from error

@@ -1,9 +1,9 @@
 """`python -m dualsafe.picto.train STAGE`: trains one stage of the picto stack and writes it to the weights folder.
 
-Stages in order: vae, clip, judge, guard, unet. The guard is a second judge, of another size and seed, for use inside
-the safety loop while the first one measures. Each stage resumes from its checkpoint in the runs folder, reads what
-earlier ones wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and
-writes the card.
+Stages in order: vae, clip, judge, guard, examiner, unet. Guard and examiner are further judges, each of another size
+and seed: the guard for use inside the safety loop, both for verifying pairs, while the first one measures. Each stage
+resumes from its checkpoint in the runs folder, reads what earlier ones wrote to the weights folder, and updates
+metrics.json and the model card there. `card` only measures and writes the card.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Stage(str, Enum):
     clip = "clip"
     judge = "judge"
     guard = "guard"
+    examiner = "examiner"
     unet = "unet"
     card = "card"
 
@@ -166,6 +167,7 @@ def main(
         Stage.clip: train_clip,
         Stage.judge: train_judge,
         Stage.guard: partial(train_judge, name="guard"),
+        Stage.examiner: partial(train_judge, name="examiner"),
         Stage.unet: train_unet,
     }
     values = actions[stage](run, data, held, out)

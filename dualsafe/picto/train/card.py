@@ -12,7 +12,7 @@ tags: [stable-diffusion, text-to-image, test-model]
 # picto
 
 A complete Stable Diffusion stack at a small scale: CLIP text and vision, `AutoencoderKL` (64x64 to 16x16x4), a
-cross-attention `UNet2DConditionModel` (epsilon prediction), DDIM, a BPE `CLIPTokenizer`, and two attribute judges.
+cross-attention `UNet2DConditionModel` (epsilon prediction), DDIM, a BPE `CLIPTokenizer`, and three attribute judges.
 Trained from nothing by `python -m dualsafe.picto.train` on procedurally drawn, harmless pictograms. It is a
 measuring instrument for safety methods; numbers measured on it say nothing about a real checkpoint.
 

@@ -1,4 +1,4 @@
-"""Stage "judge": the attribute judge, on renders and on what the autoencoder makes of them."""
+"""Stages "judge", "guard", "examiner": attribute judges, on renders and on what the autoencoder makes of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return ((1 - mix) * x + mix * blurred) * gain + noise
 
 
-CHANNELS = {"judge": (24, 48, 80, 128), "guard": (16, 40, 64, 96)}
+CHANNELS = {"judge": (24, 48, 80, 128), "guard": (16, 40, 64, 96), "examiner": (16, 32, 56, 112)}
 
 
 def fit(run: Run, data: Dataset, vae: AutoencoderKL | None, name: str = "judge") -> PictoJudge:

@@ -1,0 +1,66 @@
+"""`dualsafe guard`: judges graded on counterfactual pairs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .bar import Bar
+from .failure import one_line_errors, resumable
+
+guard = typer.Typer(no_args_is_help=True, help="Guards: graded on counterfactual pairs.")
+
+
+@guard.command("eval")
+def evaluate(
+    pairs: Annotated[list[Path], typer.Argument(metavar="PAIRS...", help="Folders of pair runs.")],
+    judges: Annotated[list[str], typer.Option(help="Who is graded; once for each.")],
+    out: Annotated[Path, typer.Option(help="Folder of this run.")],
+    split: Annotated[str | None, typer.Option(help="Only pairs of train, validation or test.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pairs of each folder.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs that a judge is asked about at a time.")] = 64,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+) -> None:
+    """Asks judges about both sides of pairs; writes samples.jsonl, results.json, leaderboard.md and report.html."""
+    with one_line_errors():
+        import torch
+
+        from ..guard.evaluate import evaluate as grade
+        from ..guard.report import write_report
+
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        command = shlex.join(["dualsafe", *sys.argv[1:]])
+        with resumable(out), Bar("pair") as bar:
+            grade(pairs, judges, out, limit, resume, batch_size, command, bar.show, split=split, device=device)
+        write_report(out)
+        typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
+        typer.echo(out / "report.html")
+
+
+@guard.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run of `guard eval`.")]) -> None:
+    """Scores a run again and draws its report, without a judge."""
+    with one_line_errors():
+        from ..guard.report import write_report
+
+        write_report(folder)
+        typer.echo(folder / "report.html")
+
+
+@guard.command()
+def export(
+    pairs: Annotated[Path, typer.Argument(help="Folder of a finished pair run.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    dpo: Annotated[bool, typer.Option("--dpo", help="Preferences, as Diffusion-DPO trains on.")] = False,
+) -> None:
+    """Writes pairs for training elsewhere: parquet with both sides and labels, or preferences."""
+    with one_line_errors():
+        from ..pairs.export import export as write
+
+        write(pairs, out, "dpo" if dpo else "parquet")
+        typer.echo(out)

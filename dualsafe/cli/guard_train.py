@@ -1,0 +1,78 @@
+"""`dualsafe guard train`: guards trained on pairs, against the same number of pictures without pairing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .bar import Bar
+from .failure import one_line_errors
+
+
+def train(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder of a pair run.")],
+    out: Annotated[Path, typer.Option(help="Folder for curve.json, curve.png, table.md and the guard.")],
+    features: Annotated[str, typer.Option(help="picto-clip, clip:PATH, or vision:PATH.")] = "picto-clip",
+    n: Annotated[str, typer.Option("--n", help="Training pictures: 8..1024, doubling, or 8,32,128.")] = "8..1024",
+    seeds: Annotated[int, typer.Option(min=5, help="Draws of each arm and size.")] = 20,
+    learner: Annotated[str, typer.Option(help="probe, or finetune.")] = "probe",
+    blocks: Annotated[int, typer.Option(min=1, help="Last blocks that a fine-tune trains.")] = 1,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="Test there too, once for each: a pair run, or pictures in the folders unsafe and safe.",
+        ),
+    ] = None,
+    null: Annotated[
+        list[Path] | None, typer.Option(help="Pair run of null edits for the real-or-edited control, once for each.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+) -> None:
+    """Trains guards on PAIRS: paired, unpaired and augmented arms at equal numbers of pictures."""
+    with one_line_errors():
+        import torch
+        from transformers.utils import logging
+
+        from ..guard.train import TrainSettings, train
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        settings = TrainSettings(
+            pairs=pairs,
+            features=features,
+            sizes=_sizes(n),
+            seeds=seeds,
+            learner=learner,
+            options={"blocks": blocks} if learner == "finetune" else {},
+            also=dict(_named(text) for text in also or ()),
+            nulls=tuple(null or ()),
+        )
+        with Bar("head") as bar:
+            results = train(settings, out, device or ("cuda" if torch.cuda.is_available() else "cpu"), bar.show)
+        if results["left_out"]:
+            typer.echo(f"left out, too few training pairs: n = {', '.join(map(str, results['left_out']))}", err=True)
+        typer.echo((out / "table.md").read_text(encoding="utf-8"))
+        typer.echo(f"guard:{out / 'guard'}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        first, dots, last = text.partition("..")
+        if not dots:
+            return tuple(int(part) for part in text.split(","))
+        sizes = [int(first)]
+        while 0 < sizes[-1] * 2 <= int(last):
+            sizes.append(sizes[-1] * 2)
+        return tuple(sizes)
+    except ValueError as error:
+        raise ValueError(f"--n {text!r} must be like 8..1024, or like 8,32,128") from error
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise ValueError(f"--also {text!r} must be NAME=FOLDER")
+    return name, Path(folder)

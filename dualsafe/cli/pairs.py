@@ -1,0 +1,160 @@
+"""`dualsafe pairs`: counterfactual pairs, made, verified and written in shards."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .bar import Bar
+from .failure import FAILED, one_line_errors, resumable
+from .load import is_picto
+
+pairs = typer.Typer(no_args_is_help=True, help="Pairs of pictures that differ only in what a policy names.")
+
+
+@pairs.command()
+def run(
+    prompts: Annotated[str, typer.Option(help="CSV, TSV, JSONL or parquet; or picto:SET (picto:explicit).")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    kind: Annotated[str, typer.Option(help="counterfactual, null_edit or real_edit.")] = "counterfactual",
+    editor: Annotated[str, typer.Option(help="dual, img2img, pix2pix:PATH, kontext:PATH, exact or null.")] = "dual",
+    model: Annotated[str | None, typer.Option(help="Checkpoint in the diffusers layout; the bundled picto.")] = None,
+    policy: Annotated[str | None, typer.Option(help="A shipped policy's name or a YAML file.")] = None,
+    pairs_per_prompt: Annotated[int, typer.Option(min=1)] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Prompts.")] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Pairs of a shard, the unit of work.")] = 1000,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
+    guidance_scale: Annotated[float | None, typer.Option(help="The pipeline's own; 5 for picto.")] = None,
+    strength: Annotated[float, typer.Option(help="Of img2img, in (0, 1].")] = 0.6,
+    captioner: Annotated[str | None, typer.Option(help="vlm:PATH or endpoint:URL:MODEL, for pictures.")] = None,
+    guard: Annotated[str | None, typer.Option(help="A judge that looks at half-made pictures.")] = None,
+    judge: Annotated[list[str] | None, typer.Option(help="Who verifies, once for each; two for picto.")] = None,
+    threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of verification.")] = None,
+    judge_timeout: Annotated[float | None, typer.Option(help="Seconds for a judge's answer.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    keep_unverified: Annotated[bool, typer.Option("--keep-unverified", help="Write those too, marked so.")] = False,
+    run_id: Annotated[str, typer.Option(help="Names the draw: seeds come from it.")] = "0",
+    engine: Annotated[str, typer.Option(help="local, accelerate or ray.")] = "local",
+    workers: Annotated[int, typer.Option(min=1)] = 1,
+    shard_range: Annotated[str | None, typer.Option(help="A:B, this machine's part of the shards; 0:0 plans.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+) -> None:
+    """Makes pairs; what a stopped run has done stands, and `--resume` makes the rest."""
+    with one_line_errors():
+        from ..pairs.run import run as make
+        from ..pairs.spec import PairSpec
+
+        picto = is_picto(model)
+        if not judge and not picto:
+            raise ValueError("--judge is needed, twice at least: who verifies the pairs of this model?")
+        own = {"judges": tuple(judge)} if judge else {}
+        spec = PairSpec(
+            prompts=prompts,
+            kind=kind,  # type: ignore[arg-type]  # checked there
+            editor=editor,
+            model="picto" if picto else str(model),
+            policy=policy,
+            run_id=run_id,
+            pairs_per_prompt=pairs_per_prompt,
+            limit=limit,
+            shard_size=shard_size,
+            steps=steps,
+            guidance_scale=5.0 if guidance_scale is None and picto else guidance_scale,
+            strength=strength,
+            captioner=captioner,
+            guard=guard,
+            thresholds=_thresholds(threshold or []),
+            judge_timeout=judge_timeout,
+            batch_size=batch_size,
+            keep_unverified=keep_unverified,
+            **own,
+        )
+        with resumable(out), Bar("pair") as bar:
+            stats = make(
+                spec,
+                out,
+                engine=engine,
+                workers=workers,
+                device=_device(device),
+                shards=_range(shard_range),
+                resume=resume,
+                command=shlex.join(["dualsafe", *sys.argv[1:]]),
+                progress=bar.show,
+            )
+        if stats is None:
+            typer.echo("this part is done; the run is finished by whoever makes the last shard")
+            return
+        stages = {"jobs": stats["jobs"], **stats["stages"]}
+        typer.echo(", ".join(f"{name} {count}" for name, count in stages.items()) + f", errors {stats['errors']}")
+        typer.echo(out / "README.md")
+
+
+@pairs.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    repair: Annotated[bool, typer.Option("--repair", help="Let --resume make the wrong shards again.")] = False,
+) -> None:
+    """Checks that every shard is whole: no pair lost, none twice, every picture as it was made."""
+    with one_line_errors():
+        from ..pairs.check import check
+
+        wrong = 0
+        for index, reason in check(folder, repair):
+            typer.echo(f"shard {index}: {reason}")
+            wrong += 1
+        typer.echo(f"{wrong} shards are missing or wrong" if wrong else "every shard is whole")
+        if wrong:
+            raise typer.Exit(FAILED)
+
+
+@pairs.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    format: Annotated[str, typer.Option(help="imagefolder, parquet or dpo.")] = "parquet",
+) -> None:
+    """Writes a run's pairs in a form that other libraries open."""
+    with one_line_errors():
+        from ..pairs.export import export as write
+
+        write(folder, out, format)
+        typer.echo(out)
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _thresholds(given: list[str]) -> dict[str, float]:
+    """
+    Raises:
+        ValueError: not NAME=VALUE, or not a number.
+    """
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise ValueError(f"--threshold {text} must be NAME=NUMBER") from error
+    return found
+
+
+def _range(text: str | None) -> range | None:
+    """
+    Raises:
+        ValueError: not A:B.
+    """
+    if text is None:
+        return None
+    start, colon, stop = text.partition(":")
+    if not colon or not (start.isdecimal() and stop.isdecimal()) or int(start) > int(stop):
+        raise ValueError(f"--shard-range {text} must be A:B, the first shard and the one after the last")
+    return range(int(start), int(stop))

@@ -1,0 +1,119 @@
+"""What the app's buttons do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+
+from . import look
+from .pack import pack
+from .session import LADDER, Cancelled, Drawn, Studio, Wish
+from .words import sentences
+
+KEPT = 24
+"""Pictures that a session remembers."""
+
+
+class Desk:
+    """What the app's events call."""
+
+    def __init__(self, studio: Studio):
+        self.studio = studio
+        self._folder = TemporaryDirectory(prefix="dualsafe-")  # of the pairs to download; goes when the app ends
+
+    def ready(self, request: gr.Request) -> list[Any]:
+        self.studio.ready(whose(request))
+        return [gr.Button(interactive=on) for on in (False, True, False)]
+
+    def done(self, shown: Drawn | None) -> list[Any]:
+        return [gr.Button(interactive=on) for on in (True, False, shown is not None)]
+
+    def stop(self, request: gr.Request) -> None:
+        self.studio.stop(whose(request))
+
+    def draw(
+        self,
+        prompt: str,
+        level: float,
+        policy: str,
+        own: list[str],
+        levels: dict[str, float],
+        seed: int,
+        anew: bool,
+        steps: int,
+        guidance: float,
+        drawn: list[Drawn],
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:
+        """A new picture: seed, what is shown, and the history with it in front."""
+        seed = random.SystemRandom().randrange(2**31) if anew else seed
+        own_levels = {name: levels.get(name, 1.0) for name in own}
+
+        def work() -> Drawn:
+            wish = Wish(prompt, level, policy, own_levels, seed, int(steps), guidance)
+            return self.studio.draw(wish, whose(request), telling(progress))
+
+        shown = in_words(work)
+        if shown is None:
+            return [gr.skip(), gr.skip(), gr.skip()]
+        return [seed, shown, [shown, *drawn][:KEPT]]
+
+    def ladder(
+        self,
+        shown: Drawn,
+        drawn: list[Drawn],
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:
+        """What is shown with its ladder, in the history too."""
+        with_ladder = in_words(lambda: self.studio.ladder(shown, whose(request), telling(progress)))
+        if with_ladder is None:
+            return [gr.skip(), gr.skip()]
+        return [with_ladder, [with_ladder if other is shown else other for other in drawn]]
+
+    def show(self, shown: Drawn | None, plain: bool, masked: bool) -> list[Any]:
+        """Fills `Stage.picture`."""
+        if shown is None:
+            return [gr.skip()] * 5
+        strip = [(picture, f"{level:g}") for picture, level in zip(shown.strip(plain), LADDER)]
+        return [
+            shown.pair(plain, masked),
+            look.paragraphs(sentences(shown.report, shown.wish.prompt, shown.policy)),
+            gr.DownloadButton(value=pack(shown, Path(self._folder.name), self.studio.model), interactive=True),
+            gr.Column(visible=bool(strip)),
+            strip,
+        ]
+
+    def remember(self, drawn: list[Drawn]) -> list[Any]:
+        pictures = [(one.pair(False, False)[1], f"{one.wish.prompt} ({one.wish.level:g})") for one in drawn]
+        return [gr.Column(visible=bool(pictures)), pictures]
+
+    def recall(self, drawn: list[Drawn], event: gr.SelectData) -> Drawn:
+        return drawn[event.index]
+
+
+def whose(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
+def telling(progress: gr.Progress) -> Callable[[float, str], Any]:
+    return lambda share, text: progress(share, desc=text)
+
+
+def in_words(work: Callable[[], Drawn]) -> Drawn | None:
+    """What `work` gives, or None if it was stopped or went wrong, which the page then says in a sentence."""
+    try:
+        return work()
+    except Cancelled:
+        gr.Info("Nothing of it was kept.", title="Cancelled")
+    except (ValueError, RuntimeError, OSError) as error:
+        sentence = " ".join(str(error).split()) or type(error).__name__
+        gr.Warning(escape(sentence), title="This can't be drawn")  # not an error: what was shown stays usable
+    return None

@@ -1,0 +1,192 @@
+"""What the app draws, one picture at a time, and how a drawing is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from ..judges import Judge
+from ..pipelines.output import SafetyReport
+from ..policy import Policy
+from . import draw
+
+if TYPE_CHECKING:
+    from ..pipelines import DualLatentPipeline
+
+LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
+Tell = Callable[[float, str], Any]
+
+
+class Cancelled(Exception):
+    """The user stopped the drawing."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for.
+
+    Attributes:
+        level: safety level in [0, 1].
+        policy: a policy's name.
+        own: category -> its own level; the others follow the dial.
+
+    Raises:
+        ValueError: no prompt, or no seed.
+    """
+
+    prompt: str
+    level: float
+    policy: str
+    own: dict[str, float]
+    seed: int
+    steps: int
+    guidance_scale: float
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise ValueError("There is no prompt yet: say what to draw.")
+        if self.seed is None:
+            raise ValueError("There is no seed: give a whole number of at least 0.")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A wish come true.
+
+    Attributes:
+        policy: the policy with the categories' own levels: what decided.
+        mask: where `safe` may differ from `original`.
+        ladder: pictures at `LADDER`'s levels from the same seed, once they were asked for.
+    """
+
+    wish: Wish
+    policy: Policy
+    original: Image.Image
+    safe: Image.Image
+    mask: Image.Image
+    report: SafetyReport
+    ladder: tuple[Image.Image, ...] = field(default=())
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether nothing had to change, so that the original is what the user gets anyway."""
+        same = self.original.tobytes() == self.safe.tobytes()  # their marks differ
+        return same and self.report.decision != "off" and not self.report.withheld
+
+    def pair(self, plain: bool, masked: bool) -> tuple[Image.Image, Image.Image]:
+        """Original and safe picture to show.
+
+        Args:
+            plain: the user asked for the original as it is.
+            masked: with the mask over the safe one.
+        """
+        original, safe = draw.enlarged(self.original), draw.enlarged(self.safe)
+        if not (plain or self.is_stock):
+            original = draw.blurred(original)
+            safe = draw.blurred(safe) if self.report.decision == "off" else safe
+        return original, draw.overlaid(safe, self.mask) if masked else safe
+
+    def strip(self, plain: bool) -> list[Image.Image]:
+        """The ladder to show: what is less safe than the user's level stays blurred, as the original does."""
+        hidden = [not (plain or self.is_stock) and (at == 0 or at < self.wish.level) for at in LADDER]
+        large = [draw.enlarged(picture) for picture in self.ladder]
+        return [draw.blurred(picture) if hide else picture for picture, hide in zip(large, hidden)]
+
+
+class Studio:
+    """A pipeline that draws for several browser sessions in turn.
+
+    Args:
+        pipe: the pipeline.
+        policies: by name, the default first.
+        judge: previews and verifies every picture, if given.
+        model: what manifests call the checkpoint.
+    """
+
+    def __init__(
+        self, pipe: DualLatentPipeline, policies: dict[str, Policy], judge: Judge | None = None, model: str = "picto"
+    ):
+        self.pipe, self.policies, self.model = pipe, policies, model
+        self._loop: dict[str, Any] = {} if judge is None else {"preview": judge, "verify": judge}
+        self._one_at_a_time = Lock()
+        self._stopped: set[str] = set()
+
+    def ready(self, session: str) -> None:
+        """The session wants a new picture: an earlier stop is over."""
+        self._stopped.discard(session)
+
+    def stop(self, session: str) -> None:
+        """Ends what is drawn for the session, at its next step."""
+        self._stopped.add(session)
+
+    def draw(self, wish: Wish, session: str, tell: Tell) -> Drawn:
+        """Draws a pair.
+
+        Args:
+            session: whose it is.
+            tell: is called with the share that is done and what is being done.
+
+        Raises:
+            ValueError: a wish that can't be fulfilled; `PolicyViolation` where the policy refuses the prompt.
+            Cancelled: `stop` was called.
+        """
+        policy = with_levels(self.policies[wish.policy], wish.own)
+        output = self._call(wish, policy, session, tell, safety_level=wish.level, return_pair=True)
+        original, safe = output.unsafe_images[0], output.images[0]
+        mask = output.masks[0] if output.masks else Image.new("L", safe.size)  # none where nothing may change
+        return Drawn(wish, policy, original, safe, mask, output.safety[0])
+
+    def ladder(self, drawn: Drawn, session: str, tell: Tell) -> Drawn:
+        """Adds the ladder: the dial alone, without the categories' own levels, from the same seed.
+
+        Raises:
+            Cancelled: `stop` was called.
+        """
+        policy, pictures = with_levels(drawn.policy, {}), [drawn.original]
+        for k, level in enumerate(LADDER[1:]):
+
+            def partly(share: float, text: str, k: int = k, level: float = level) -> None:
+                tell((k + share) / (len(LADDER) - 1), f"Level {level:g}: {text}")
+
+            pictures += self._call(drawn.wish, policy, session, partly, safety_level=level).images
+        return replace(drawn, ladder=tuple(pictures))
+
+    def _call(self, wish: Wish, policy: Policy, session: str, tell: Tell, **more: Any) -> Any:
+        import torch
+
+        def step(pipe: Any, i: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if session in self._stopped:
+                raise Cancelled
+            tell(min(1.0, (i + 1) / wish.steps), f"step {i + 1} of {wish.steps}")
+            return tensors
+
+        with self._one_at_a_time:
+            if session in self._stopped:
+                raise Cancelled
+            return self.pipe(
+                wish.prompt,
+                policy=policy,
+                num_inference_steps=wish.steps,
+                guidance_scale=wish.guidance_scale,
+                generator=torch.Generator("cpu").manual_seed(wish.seed),
+                callback_on_step_end=step,
+                **self._loop,
+                **more,
+            )
+
+
+def with_levels(policy: Policy, own: dict[str, float]) -> Policy:
+    """The policy with these categories' own levels, and the rest left to the dial."""
+    categories = {
+        name: category.model_copy(update={"level": own.get(name)}) for name, category in policy.categories.items()
+    }
+    return policy.model_copy(update={"categories": categories})
+
+
+def manifest(drawn: Drawn, model: str) -> dict[str, Any]:
+    """Everything that drawing the pair again takes, and its report."""
+    return {"model": model, **asdict(drawn.wish), **drawn.report.to_dict()}

@@ -1,0 +1,1 @@
+"""Guards: judges graded on counterfactual pairs, and trained on them."""

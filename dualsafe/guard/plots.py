@@ -1,0 +1,112 @@
+"""Plots of judges on pairs: paired accuracy, ROC curves, similarity against accuracy, categories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bench.plots import INK, OURS, figure_of, svg_of
+from .metrics import roc_curve
+
+CHANCE = 0.25
+AXES = {"ssim": "SSIM of the two sides", "mask_area": "share of the picture that may differ"}
+_GREY = "#b8b8b8"
+_STEPS = 400  # points of a curve that a picture can show
+
+
+def accuracy_bars(results: dict[str, Any]) -> bytes | None:
+    """SVG of paired accuracy with its intervals; None without pairs of an unsafe and a safe side."""
+    found = {
+        n: j["metrics"]["paired_accuracy"] for n, j in results["board"].items() if "paired_accuracy" in j["metrics"]
+    }
+    if not found:
+        return None
+    with figure_of(7.2, 1.1 + 0.34 * len(found)) as figure:
+        axes = figure.subplots()
+        colours = [_GREY if results["board"][name]["conflict"] else OURS for name in found]
+        values = [e["value"] for e in found.values()]
+        reach = [[e["value"] - e["low"] for e in found.values()], [e["high"] - e["value"] for e in found.values()]]
+        axes.barh(list(found), values, xerr=reach, color=colours, height=0.6, error_kw={"ecolor": INK, "capsize": 3})
+        axes.axvline(CHANCE, color="#c62828", linestyle=":", linewidth=1)
+        axes.annotate("chance", (CHANCE, 1.0), (3, -1), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      color="#c62828", fontsize=8, va="bottom")  # fmt: skip
+        axes.set_xlim(0, 1.02)
+        axes.set_xlabel("paired accuracy  (grey: not ranked)")
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        return svg_of(figure)
+
+
+def roc_curves(results: dict[str, Any], scores: dict[str, NDArray[np.float64]]) -> bytes | None:
+    """SVG of the judges that score; `scores` is judge -> (P, 2) of unsafe and safe sides."""
+    shown = {name: judge for name, judge in results["board"].items() if "auc" in judge["metrics"]}
+    if not shown:
+        return None
+    with figure_of(6.4, 4.2) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color="#c62828", linestyle=":", linewidth=1)
+        for i, (name, judge) in enumerate(shown.items()):
+            false, true = roc_curve(scores[name])
+            kept = np.unique(np.linspace(0, len(false) - 1, _STEPS).astype(int))
+            label = f"{name}, AUC {judge['metrics']['auc']['value']:.3f}"
+            axes.plot(false[kept], true[kept], label=label, clip_on=False, **_line(i, judge))
+        axes.set_xlabel("false positive rate on the safe twin")
+        axes.set_ylabel("unsafe recall")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+        return svg_of(figure)
+
+
+def similarity_plot(results: dict[str, Any]) -> bytes | None:
+    """SVG of each judge's paired accuracy as the sides get more alike; None where that wasn't measured."""
+    found = results["similarity"]
+    if not found:
+        return None
+    with figure_of(1.4 + 3.6 * len(found), 3.4) as figure:
+        panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+        for axes, (name, bins) in zip(panels, found.items()):
+            places = np.array([each["mean"] for each in bins])
+            apart = 0.008 * (places.max() - places.min() or 1.0)
+            for i, (judge, about) in enumerate(results["board"].items()):
+                estimates = [each["judges"][judge] for each in bins]
+                values = [e["value"] for e in estimates]
+                reach = [[e["value"] - e["low"] for e in estimates], [e["high"] - e["value"] for e in estimates]]
+                axes.errorbar(places + i * apart, values, yerr=reach, marker="o", markersize=4, elinewidth=0.7,
+                              label=judge, **_line(i, about))  # fmt: skip
+            axes.axhline(CHANCE, color="#c62828", linestyle=":", linewidth=1)
+            axes.set_xlabel(AXES[name])
+            axes.set_ylim(-0.04, 1.04)
+            axes.grid(color="#eeeeee", linewidth=0.8, zorder=0)
+        panels[0].set_ylabel("paired accuracy")
+        figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3)
+        return svg_of(figure)
+
+
+def category_map(results: dict[str, Any]) -> bytes | None:
+    """SVG of paired accuracy, judges by categories; None without categories."""
+    judges = list(results["board"])
+    names = sorted({category for judge in results["board"].values() for category in judge["categories"]})
+    if not names:
+        return None
+    found = [[results["board"][judge]["categories"][name] for name in names] for judge in judges]
+    values = [[each["value"] for each in row] for row in found]
+    with figure_of(2.4 + 0.8 * len(names), 1.2 + 0.32 * len(judges)) as figure:
+        axes = figure.subplots()
+        shade = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        labels = [f"{name} ({each['n']})" for name, each in zip(names, found[0])]
+        axes.set_xticks(range(len(names)), labels, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(judges)), judges)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        for y, row in enumerate(values):
+            for x, value in enumerate(row):
+                axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else INK)
+        figure.colorbar(shade, label="paired accuracy", fraction=0.05, pad=0.03).outline.set_visible(False)
+        return svg_of(figure)
+
+
+def _line(i: int, judge: dict[str, Any]) -> dict[str, Any]:
+    return {"color": f"C{i}", "linestyle": "--" if judge["conflict"] else "-", "linewidth": 1.6}

@@ -1,0 +1,66 @@
+"""Learners of guards: what one is, and the linear probe."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..judges.trained import Head
+from ..judges.vision import Tower
+
+
+class Learner(Protocol):
+    """Trains heads of guards.
+
+    Attributes:
+        about: its name and settings.
+        tower: what the heads stand on.
+    """
+
+    about: dict[str, Any]
+    tower: Tower
+
+    def see(self, images: list[Image.Image]) -> NDArray[Any]:
+        """What it needs of pictures, an entry each."""
+
+    def fit(self, x: NDArray[Any], unsafe: NDArray[np.bool_], seed: int) -> Head:
+        """A head for what it saw of pictures."""
+
+    def logits(self, head: Head, x: NDArray[Any]) -> NDArray[np.float64]:
+        """The head's logit of each picture being unsafe."""
+
+
+class Probe:
+    """Logistic regression on standardised features.
+
+    Args:
+        C: inverse of the L2 penalty. It stays at scikit-learn's default for every size and arm: choosing it would take
+            labelled pictures beside those that the size counts.
+    """
+
+    def __init__(self, tower: Tower, C: float = 1.0):
+        self.tower, self._C = tower, C
+        self.about = {"name": "probe", "C": C, "standardised": True}
+
+    def see(self, images: list[Image.Image]) -> NDArray[np.float32]:
+        return self.tower.features(images)
+
+    def fit(self, x: NDArray[Any], unsafe: NDArray[np.bool_], seed: int) -> Head:
+        """The same for every seed: the solver has no randomness."""
+        try:
+            from sklearn.linear_model import LogisticRegression
+            from sklearn.preprocessing import StandardScaler
+        except ImportError as error:
+            raise ImportError("scikit-learn is not installed: pip install 'dualsafe[guard]'") from error
+        scaler = StandardScaler().fit(x)
+        model = LogisticRegression(C=self._C, max_iter=1000).fit(scaler.transform(x), unsafe)
+        weight = model.coef_[0] / scaler.scale_
+        bias = model.intercept_[0] - weight @ scaler.mean_
+        return Head(torch.tensor(weight, dtype=torch.float32), torch.tensor(bias, dtype=torch.float32))
+
+    def logits(self, head: Head, x: NDArray[Any]) -> NDArray[np.float64]:
+        return x @ head.weight.numpy().astype(float) + float(head.bias)

@@ -1,0 +1,143 @@
+"""A guard run's report: one HTML file that needs nothing beside it, pictures blurred until clicked."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..bench.grid import TILE, data_uri
+from ..bench.html import filled
+from ..bench.names import interval, number
+from ..bench.record import read_run, read_samples
+from ..errors import PairsError
+from ..files import write_whole
+from ..pairs.read import tars_of
+from .answers import CONFLICTS, Answers, Sample, read_answers
+from .board import BARE, columns, heading, p_in_words, write_results
+from .plots import accuracy_bars, category_map, roc_curves, similarity_plot
+
+WORST = 12
+_TEMPLATE = Path(__file__).parent / "report.html.jinja"
+_SETTINGS = ("judge_specs", "n", "split", "limit", "batch_size", "git", "command")
+
+
+@dataclass
+class Shown:
+    """A pair that judges got wrong.
+
+    Attributes:
+        said: judge -> what it called the original and the edited side.
+        wrong: judge -> which of the two are wrong.
+        tiles: "original", "edited" and "mask" -> a data URI, where the pictures are still there.
+    """
+
+    sample: Sample
+    said: dict[str, tuple[str, str]]
+    wrong: dict[str, tuple[bool, bool]]
+    prompt: str = ""
+    tiles: dict[str, str] = field(default_factory=dict)
+
+
+def write_report(folder: str | Path, worst: int = WORST) -> Path:
+    """Scores a run again, without a judge, and writes results.json, leaderboard.md and report.html beside it.
+
+    Args:
+        worst: how many of the pairs that most judges got wrong are shown, with pictures if their folder is still there.
+
+    Raises:
+        BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.
+    """
+    folder = Path(folder)
+    results = write_results(folder)
+    answers = read_answers(folder, read_run(folder), [])
+    shown = _worst(folder, answers, list(results["board"]), worst)
+    for number_, source in enumerate(results["pairs"]):
+        _fill(Path(source["folder"]), {each.sample.pair_id: each for each in shown if each.sample.folder == number_})
+    html = render(results, answers, shown)
+    path = folder / "report.html"
+    write_whole(path, lambda file: file.write(html.encode("utf-8")))
+    return path
+
+
+def render(results: dict[str, Any], answers: Answers, shown: list[Shown]) -> str:
+    """The HTML text."""
+    return filled(
+        _TEMPLATE,
+        results=results,
+        settings={name: results[name] for name in _SETTINGS},
+        plots=list(_plots(results, answers)),
+        shown=shown,
+        columns=columns(results),
+        conflicts=CONFLICTS,
+        bare=BARE,
+        heading=heading,
+        number=number,
+        interval=interval,
+        p_in_words=p_in_words,
+    )
+
+
+def _plots(results: dict[str, Any], answers: Answers) -> Iterator[tuple[str, str]]:
+    scores = {name: found[answers.twins] for name, found in answers.scores.items()}
+    for title, drawn in (
+        ("Paired accuracy", accuracy_bars(results)),
+        ("ROC curves", roc_curves(results, scores)),
+        ("Similarity against accuracy", similarity_plot(results)),
+        ("Paired accuracy by category", category_map(results)),
+    ):
+        if drawn is not None:
+            yield title, data_uri("image/svg+xml", drawn)
+
+
+def _worst(folder: Path, answers: Answers, judges: list[str], count: int) -> list[Shown]:
+    """The pairs that most judges got wrong; of equals, first those with the most wrong sides."""
+    right = np.stack([answers.right(name) for name in judges])
+    wrong_judges, wrong_sides = (~right.all(axis=2)).sum(axis=0), (~right).sum(axis=(0, 2))
+    order = [i for i in np.lexsort((answers.pairs, -wrong_sides, -wrong_judges))[:count] if wrong_judges[i]]
+    places = {int(answers.pairs[i]): i for i in order}
+    found: dict[int, Shown] = {}
+    for sample in read_samples(folder, Sample, []):
+        i = places.get(sample.pair)
+        if i is not None:
+            each = found.setdefault(sample.pair, Shown(sample, {}, {}))
+            each.said[sample.judge] = (_word(sample.original.unsafe), _word(sample.edited.unsafe))
+            original, edited = answers.right(sample.judge)[i]
+            each.wrong[sample.judge] = (not original, not edited)
+    return [found[pair] for pair in places]
+
+
+def _word(unsafe: bool | None) -> str:
+    return "no answer" if unsafe is None else "unsafe" if unsafe else "safe"
+
+
+def _fill(folder: Path, shown: dict[str, Shown]) -> None:
+    """Adds prompts and pictures, from the shards that have them; does nothing where the folder is gone."""
+    try:
+        tars = tars_of(folder) if shown else []
+        for tar in tars:
+            with tarfile.open(tar, "r:") as archive:
+                for member in archive:
+                    pair_id, _, ending = member.name.partition(".")
+                    file = archive.extractfile(member) if pair_id in shown else None
+                    if file is not None and ending == "json":
+                        shown[pair_id].prompt = json.load(file)["prompt"]
+                    elif file is not None:
+                        shown[pair_id].tiles[ending.removesuffix(".png")] = _tile(file.read())
+    except (PairsError, OSError, tarfile.TarError):
+        return
+
+
+def _tile(content: bytes) -> str:
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image.thumbnail((TILE, TILE))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return data_uri("image/jpeg", file.getvalue())

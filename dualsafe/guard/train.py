@@ -1,0 +1,179 @@
+"""Guards trained on pairs: three arms at equal numbers of pictures, over sizes and seeds, and one guard to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..bench.environment import machine, source_state, versions
+from ..errors import BenchError
+from ..files import write_whole
+from ..judges.trained import GuardJudge, Head
+from ..judges.vision import load_tower
+from ..pairs.shard import SHARDS
+from ..pairs.spec import read_run, write_json
+from .arms import ARMS, MEANING, draw
+from .control import real_or_edited
+from .curve import Score, plot, score, summary, table
+from .features import Labelled, Sides, flips, labelled, read_pictures, read_sides
+from .finetune import Finetune
+from .probe import Learner, Probe
+
+SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
+LEARNERS: dict[str, Callable[..., Learner]] = {"probe": Probe, "finetune": Finetune}
+HELD_OUT = "held-out prompt families"
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What a training run is.
+
+    Attributes:
+        pairs: folder of a pair run; it trains on its training families, and tests on its test families.
+        features: tower, as `dualsafe.judges.vision.load_tower` names it.
+        sizes: pictures in all, of each arm; those over the number of training pairs are left out.
+        seeds: draws of each arm and size.
+        learner: "probe" or "finetune".
+        options: of the learner.
+        also: name -> further test set: a pair run, of whose families none is trained on, or a folder with the folders
+            "unsafe" and "safe" of pictures that no editor touched.
+        nulls: folders of null-edit pairs, for the control.
+    """
+
+    pairs: Path
+    features: str = "picto-clip"
+    sizes: tuple[int, ...] = SIZES
+    seeds: int = 20
+    learner: str = "probe"
+    options: dict[str, Any] = field(default_factory=dict)
+    also: dict[str, Path] = field(default_factory=dict)
+    nulls: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.seeds < 5:
+            raise BenchError(f"seeds={self.seeds} must be at least 5")
+        if self.learner not in LEARNERS:
+            raise BenchError(f"learner={self.learner!r} is not one of {', '.join(LEARNERS)}")
+        if not self.sizes or any(n < 8 or n % 8 for n in self.sizes):
+            raise BenchError(f"sizes={list(self.sizes)} must be multiples of 8")
+        if HELD_OUT in self.also:
+            raise BenchError(f"also has {HELD_OUT!r}, which is the name of the run's own test set")
+
+
+def train(
+    settings: TrainSettings,
+    out: Path,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Trains and tests all arms; writes curve.json, curve.png, table.md and the folder "guard" to `out`.
+
+    The guard that is kept is trained on both sides of all training pairs.
+
+    Args:
+        progress: is told how many heads are trained, of how many.
+
+    Returns:
+        What curve.json holds.
+
+    Raises:
+        BenchError, PairsError: a setting or a folder that can't be.
+        CheckpointError: the tower can't be loaded.
+        ImportError: scikit-learn or matplotlib isn't installed.
+    """
+    run = read_run(settings.pairs)
+    learner = LEARNERS[settings.learner](load_tower(settings.features, device), **settings.options)
+    sides = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "train", learner.see, copies=2)
+    tests = _tests(settings, learner, set(sides.families.tolist()))
+    sizes = sorted({n for n in settings.sizes if n <= len(sides)})
+    if not sizes:
+        raise BenchError(f"{settings.pairs} has {len(sides)} training pairs, which is under {min(settings.sizes)}")
+    scores, points = _fit_all(learner, sides, tests, sizes, settings.seeds, progress)
+    judge, about = _guard(learner, sides, run)
+    results = {
+        "features": settings.features,
+        "learner": learner.about,
+        "data": {name: run.get(name) for name in ("run_id", "spec_hash", "policy")} | {"train_pairs": len(sides)},
+        "arms": MEANING,
+        "sizes": sizes,
+        "left_out": sorted(set(settings.sizes) - set(sizes)),
+        "seeds": list(range(settings.seeds)),
+        "tests": {name: summary(scores[name], test) for name, test in tests.items()},
+        "real_or_edited": _control(settings, learner),
+        "guard": {"name": judge.name, "scores": {name: _score(learner, about, t).metrics for name, t in tests.items()}},
+        "points": points,
+        "versions": versions(),
+        "git": source_state(),
+        "environment": machine(),
+    }
+    _write(out, results, judge)
+    return results
+
+
+def _tests(settings: TrainSettings, learner: Learner, trained: set[str]) -> dict[str, Labelled]:
+    own = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "test", learner.see)
+    tests = {HELD_OUT: labelled(own)}
+    for name, folder in settings.also.items():
+        if (folder / SHARDS).is_dir():
+            new = read_sides(folder, lambda row: flips(row) and row["family"] not in trained, learner.see)
+            tests[name] = labelled(new)
+        else:
+            tests[name] = read_pictures(folder, learner.see)
+    return tests
+
+
+def _score(learner: Learner, head: Head, test: Labelled) -> Score:
+    return score(learner.logits(head, test.x), test)
+
+
+def _fit_all(
+    learner: Learner,
+    sides: Sides,
+    tests: dict[str, Labelled],
+    sizes: list[int],
+    seeds: int,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, dict[str, dict[int, list[Score]]]], list[dict[str, Any]]]:
+    """Test -> arm -> size -> a score a seed; and the same as rows."""
+    scores: dict[str, dict[str, dict[int, list[Score]]]] = {
+        name: {arm: {n: [] for n in sizes} for arm in ARMS} for name in tests
+    }
+    points = []
+    for seed in range(seeds):
+        for n in sizes:
+            for arm in ARMS:
+                chosen = draw(arm, n, sides.families, seed)
+                head = learner.fit(chosen.of(sides.x), chosen.unsafe, seed)
+                for name, test in tests.items():
+                    found = _score(learner, head, test)
+                    scores[name][arm][n].append(found)
+                    points.append({"test": name, "arm": arm, "n": n, "seed": seed, **found.metrics})
+                progress(len(points) // len(tests), seeds * len(sizes) * len(ARMS))
+    return scores, points
+
+
+def _guard(learner: Learner, sides: Sides, run: dict[str, Any]) -> tuple[GuardJudge, Head]:
+    x = sides.x[0].reshape(-1, *sides.x.shape[3:])
+    head = learner.fit(x, np.tile([True, False], len(sides)), seed=0)
+    about = {"policy": run["policy"], "data": run["spec_hash"], "pairs": len(sides), "learner": learner.about}
+    return GuardJudge(learner.tower, head, about), head
+
+
+def _control(settings: TrainSettings, learner: Learner) -> dict[str, Any]:
+    found = {}
+    for folder in settings.nulls:
+        nulls = read_sides(folder, lambda row: row["kind"] == "null_edit", learner.see)
+        found[folder.name] = asdict(real_or_edited(learner, nulls))
+    return found
+
+
+def _write(out: Path, results: dict[str, Any], judge: GuardJudge) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    judge.save_pretrained(out / "guard")
+    plot(results, out / "curve.png")
+    write_whole(out / "table.md", lambda file: file.write(table(results).encode("utf-8")))
+    write_json(out / "curve.json", results)

@@ -1,0 +1,75 @@
+"""Asking a vision-language model about a picture, in words: one that runs here, or one behind an address."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from typing import Any
+
+import torch
+from PIL import Image
+
+
+@torch.no_grad()
+def asked(model: Any, processor: Any, image: Image.Image, request: str, max_new_tokens: int) -> str:
+    """The answer of a transformers model that takes a picture and text, without sampling."""
+    content = [{"type": "image", "image": image.convert("RGB")}, {"type": "text", "text": request}]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    ).to(model.device, model.dtype)
+    tokens = model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
+    return processor.decode(tokens[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+
+
+class Endpoint:
+    """A served model (vLLM, llama.cpp, a provider's), asked at temperature 0 by OpenAI's client.
+
+    Args:
+        base_url: where the API starts: "http://127.0.0.1:8000/v1".
+        model: the name the server knows the model by.
+        api_key: None takes the environment's OPENAI_API_KEY, if set.
+        timeout: seconds that the server may keep silent.
+        max_retries: further attempts after a timeout, a lost connection or a server's failure.
+
+    Raises:
+        ImportError: the client isn't installed.
+    """
+
+    def __init__(self, base_url: str, model: str, api_key: str | None, timeout: float, max_retries: int):
+        try:
+            from openai import OpenAI
+        except ImportError as error:
+            raise ImportError("the endpoint's client isn't installed: pip install 'dualsafe[endpoint]'") from error
+        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # the client insists on one
+        self._client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+        self._model = model
+
+    def ask(self, image: Image.Image, request: str, max_tokens: int) -> tuple[str, bool]:
+        """What the model says, and whether that is a refusal.
+
+        Raises:
+            openai.OpenAIError: the service fails.
+        """
+        parts: list[Any] = [
+            {"type": "text", "text": request},
+            {"type": "image_url", "image_url": {"url": _data_url(image)}},
+        ]
+        completion = self._client.chat.completions.create(
+            model=self._model,
+            messages=[{"role": "user", "content": parts}],
+            temperature=0,
+            max_tokens=max_tokens,
+        )
+        message = completion.choices[0].message
+        return message.refusal or message.content or "", bool(message.refusal)
+
+
+def _data_url(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

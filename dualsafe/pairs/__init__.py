@@ -1,0 +1,1 @@
+"""Counterfactual pairs: made, verified and written in shards, on one machine or a cluster."""

@@ -1,0 +1,166 @@
+"""The card of a folder of pairs: a header that opens it, a dataset card, and the datasheet of Gebru et al. (2018)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..files import write_whole
+from .layout import KINDS, PICTURES, RUN, Layout
+from .read import read_rows
+from .row import METRICS, index_schema
+from .shard import STAGES, shard_name
+from .tally import Tally
+from .verify import Thresholds
+
+CARD = "README.md"
+PREVIEW = Path("previews", "pairs.png")
+_TEMPLATE = "card.md.jinja"
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+_PROMISES = "I won't use these pictures to make, spread or promote unsafe content, or to harm or identify anybody"
+_GATE: dict[str, Any] = {
+    "extra_gated_prompt": "This dataset holds pictures that a safety policy calls unsafe. Say what you want them for.",
+    "extra_gated_fields": {
+        "Affiliation": "text",
+        "Purpose": {
+            "type": "select",
+            "options": [
+                "Training a safety classifier",
+                "Evaluating a safety classifier",
+                "Making a generator safer",
+                "Other",
+            ],
+        },
+        _PROMISES: "checkbox",
+    },
+}
+
+
+def write_card(
+    folder: Path, stats: dict[str, Any], run: dict[str, Any], layout: Layout = RUN, tally: Tally | None = None
+) -> Path:
+    """Writes a folder's README.md.
+
+    Args:
+        stats: of the whole run, as in its `stats.json`.
+        run: as in its `run.json`.
+        layout: of the folder.
+        tally: of the pairs in the folder; None counts those of the run's own shards.
+
+    Raises:
+        PairsError: no finished shard, or one that can't be read.
+        ImportError: jinja2 or `datasets` isn't installed.
+    """
+    tally = tally or _tallied(read_rows(folder))
+    text = render(stats, run, layout, tally, has_preview=(folder / PREVIEW).is_file())
+    path = folder / CARD
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+    return path
+
+
+def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Tally, has_preview: bool = False) -> str:
+    """The card's text."""
+    jinja2 = needed("jinja2")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "json": _json, "share": _share}
+    return environment.get_template(_TEMPLATE).render(
+        header=_header(run, layout, tally),
+        title=_title(run),
+        run=run,
+        spec=run["spec"],
+        stats=stats,
+        stages=[("jobs", stats["jobs"]), *((name, stats["stages"][name]) for name in STAGES[1:])],
+        thresholds=asdict(Thresholds(**run["spec"]["thresholds"])),
+        layout=layout,
+        opening=layout.opening.replace("LAST", shard_name(run["shards"] - 1)),
+        tally=tally,
+        kinds=[f"`{kind}`: {KINDS[kind]}." for kind in tally.counts["kind"]],
+        revisions=[revision for revision in tally.counts["revision"] if revision],
+        spreads=tally.spreads(),
+        preview=PREVIEW.as_posix() if has_preview else None,
+    )
+
+
+def needed(module: str) -> Any:
+    """
+    Raises:
+        ImportError: it isn't installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} is not installed: pip install 'dualsafe[pairs]'") from error
+
+
+def _tallied(rows: Iterable[dict[str, Any]]) -> Tally:
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    return tally
+
+
+def _title(run: dict[str, Any]) -> str:
+    kind, editor = run["kind"].replace("_", " ").capitalize(), run["editor"].partition(":")[0]
+    return f"{kind} pairs, {editor}, {Path(run['model']).name}"
+
+
+def _header(run: dict[str, Any], layout: Layout, tally: Tally) -> str:
+    """The YAML of a card on the Hugging Face hub, which `datasets` opens the folder by."""
+    from huggingface_hub import DatasetCardData
+
+    splits = tally.counts["split"] if layout is not RUN else layout.files
+    files = [{"split": split, "path": path} for split, path in layout.files.items() if split in splits]
+    card = DatasetCardData(
+        pretty_name=_title(run),
+        license="unknown",
+        task_categories=list(layout.tasks),
+        tags=["image-safety", "counterfactual", "paired-images", "synthetic", "dualsafe", "not-for-all-audiences"],
+        size_categories=[next((name for size, name in _SIZES if tally.pairs < size), "n>10M")],
+        viewer=False,
+        configs=[{"config_name": "default", "data_files": files}],
+        **_GATE,
+    )
+    if layout is RUN:
+        info = needed("datasets").info
+        info.DatasetInfosDict({"default": info.DatasetInfo(features=_features(tally))}).to_dataset_card_data(card)
+    return card.to_yaml()
+
+
+def _features(tally: Tally) -> Any:
+    """The columns of the shards; `datasets` would take their types from the first rows, and fail at the first other."""
+    import pyarrow as pa
+
+    datasets = needed("datasets")
+    text, texts = pa.string(), pa.list_(pa.string())
+    said = pa.struct([("unsafe", pa.bool_()), ("score", pa.float64()), ("concepts", texts), ("error", text)])
+    sides = pa.struct([("original", said), ("edited", said)])
+    fields = [field for field in index_schema() if field.name not in (*METRICS, "verdicts", "truth")]
+    fields.append(pa.field("metrics", pa.struct([(name, pa.float64()) for name in METRICS])))
+    fields.append(pa.field("verdicts", pa.struct([(judge, sides) for judge in tally.verdicts])))
+    fields.append(pa.field("truth", pa.struct([(name, text) for name in sorted(tally.truths)])))
+    schema = pa.schema([("json", pa.struct(fields)), ("__key__", text), ("__url__", text)])
+    pictures = {f"{name}.png": datasets.Image() for name in PICTURES}
+    return datasets.Features(pictures | datasets.Features.from_arrow_schema(schema))
+
+
+def _cell(value: Any) -> str:
+    """A text in a cell of a table."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "-"

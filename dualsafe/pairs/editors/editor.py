@@ -1,0 +1,28 @@
+"""What an editor of pairs is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..pair import Declined, Job, Made
+
+
+class Editor(Protocol):
+    """Makes both sides of pairs.
+
+    Attributes:
+        name: what its pairs are filed under, with its settings.
+        takes_pictures: whether it edits existing pictures; else it draws both sides.
+        follows_instructions: whether it reads a job's edited prompt as an instruction.
+    """
+
+    name: str
+    takes_pictures: bool
+    follows_instructions: bool
+
+    def make(self, jobs: list[Job]) -> list[Made | Declined]:
+        """One answer a job, in order, the same whatever else is in the batch.
+
+        Raises:
+            Exception: the whole batch failed; each job is then tried alone.
+        """

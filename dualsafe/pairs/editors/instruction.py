@@ -1,0 +1,83 @@
+"""What editors that follow an instruction share: the instruction, the mask of what it changed, the pair."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from ...policy import Policy, resolve, rewrite
+from ..caption import instruction_for
+from ..pair import Declined, Job, Made
+from ..route import BENIGN, route
+from .batch import FLAGGED, UNCHANGED, answered
+from .dual import revision_of
+from .existing import Existing, changed, existing, round_trip, sides, size_of
+
+
+class InstructionEditor(ABC):
+    """Picture to pair: the job's prompt is the picture's caption, its edited prompt the instruction.
+
+    The original is the picture after the pipeline's autoencoder, at the model's size. The edited side is the model's
+    where it differs from that, and the original to the bit elsewhere.
+
+    Args:
+        pipe: the stock pipeline.
+        policy: says what to change where a job has no instruction.
+        side: pictures are scaled to about side x side pixels.
+        multiple: what sides must be multiples of.
+        floor: mean difference, of 2 from black to white, from which a place counts as changed.
+    """
+
+    takes_pictures = True
+    follows_instructions = True
+    name: str
+
+    def __init__(self, pipe: Any, policy: str | os.PathLike | Policy, side: int, multiple: int, floor: float):
+        self._pipe, self._policy, self.revision = pipe, resolve(policy), revision_of(pipe)
+        self._side, self._multiple, self._floor = side, multiple, floor
+
+    def make(self, jobs: list[Job]) -> list[Made | Declined]:
+        """One answer a job, in order; pictures of one size share a batch.
+
+        Raises:
+            PairsError: a job without a picture, or with one that can't be taken.
+        """
+        return answered(jobs, self._ready, self._edit, together=size_of)
+
+    @abstractmethod
+    def _draw(self, batch: list[Existing]) -> tuple[Tensor, list[bool], int]:
+        """Edited pictures (N, 3, H, W) in [-1, 1], which of them are blackened, and denoiser rows of each."""
+
+    def _ready(self, job: Job) -> Existing | Declined:
+        if refused := route(job, "real_edit", self._policy, False):
+            return refused
+        triggers = rewrite(self._policy, job.prompt).triggers
+        told = job.edited_prompt or instruction_for(self._policy, job.categories, triggers)
+        return existing(job, self._side, self._multiple, told) if told else Declined(BENIGN)
+
+    def _edit(self, batch: list[Existing]) -> list[Made | Declined]:
+        edited, flagged, rows = self._draw(batch)
+        original = round_trip(self._pipe, [each.picture for each in batch])
+        mask = changed(original, edited, self._pipe.vae_scale_factor, self._floor)
+        both = sides(self._pipe, original, edited, mask)
+        return [
+            FLAGGED if flag else self._made(each, *pair, rows) if pair[2].getbbox() else UNCHANGED
+            for each, flag, pair in zip(batch, flagged, both)
+        ]
+
+    def _made(self, each: Existing, original: Any, edited: Any, mask: Any, rows: int) -> Made:
+        found = rewrite(self._policy, each.job.prompt)
+        return Made(
+            original,
+            edited,
+            mask,
+            found.text if found.triggers else None,
+            tuple(dict.fromkeys(trigger.category for trigger in found.triggers)),
+            tuple(dict.fromkeys(trigger.text for trigger in found.triggers)),
+            rows,
+            mask.histogram()[255] / (mask.width * mask.height),
+            each.instruction,
+        )

@@ -1,0 +1,177 @@
+"""Editors by name, for command lines and specs of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from ...bundled import PICTO
+from ...judges import Judge
+from ...policy import Policy
+from ..pair import Kind
+from .editor import Editor
+
+GROUP = "dualsafe.editors"
+FORMS = ("dual", "img2img", "pix2pix:PATH", "kontext:PATH", "exact", "null")
+
+
+def create_editor(
+    name: str,
+    *,
+    model: str = "picto",
+    policy: str | Policy | None = None,
+    steps: int = 25,
+    guidance_scale: float | None = None,
+    guard: Judge | None = None,
+    strength: float = 0.6,
+    kind: Kind = "counterfactual",
+    device: str = "cpu",
+) -> Editor:
+    """The editor that a text of one of `FORMS` names.
+
+    Other packages add to them by an entry point of the group "dualsafe.editors": a function of what stands after the
+    name's colon, with the arguments below as keywords, that returns an editor.
+
+    Args:
+        model: checkpoint of "dual" and "img2img": "picto", a folder, or a repository's name on the hub.
+        policy: None is picto's for picto, else i2p's.
+        steps: denoising steps.
+        guidance_scale: None is the pipeline's own.
+        guard: a judge that looks at half-made pictures of prompts with innocent words; "dual" and "img2img" only.
+        strength: how much of an existing picture "img2img" draws anew, in (0, 1].
+        kind: what the pairs are.
+        device: torch device.
+
+    Raises:
+        ValueError: none of these forms.
+        CheckpointError: its checkpoint can't be loaded, or isn't of a family that it takes.
+        PolicyError: there is no such policy.
+    """
+    word, _, rest = name.partition(":")
+    is_picto = model in ("picto", PICTO)
+    options = {
+        "model": PICTO if is_picto else model,
+        "policy": policy or ("picto" if is_picto else "i2p"),
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "guard": guard,
+        "strength": strength,
+        "kind": kind,
+        "device": device,
+    }
+    plugins = {point.name: point for point in entry_points(group=GROUP)}
+    if word in _LOADERS and (editor := _LOADERS[word](rest, **options)) is not None:
+        return editor
+    if word in plugins and word not in _LOADERS:
+        return plugins[word].load()(rest, **options)
+    raise ValueError(f"editor {name!r} must be one of: {', '.join((*FORMS, *sorted(plugins)))}")
+
+
+def _dual(rest: str, *, model: str, device: str, strength: float, **options: Any) -> Editor | None:
+    from .dual import DualEditor
+
+    return None if rest else DualEditor(_dual_pipeline(model, device), **options)
+
+
+def _img2img(rest: str, *, model: str, device: str, kind: Kind, **options: Any) -> Editor | None:
+    from .img2img import ImageToImageEditor
+
+    return None if rest else ImageToImageEditor(_image_to_image(_dual_pipeline(model, device)), **options)
+
+
+def _pix2pix(
+    path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any
+) -> Editor | None:
+    from diffusers import StableDiffusionInstructPix2PixPipeline
+
+    from .pix2pix import InstructPix2PixEditor
+
+    if not path:
+        return None
+    pipe = _stock(StableDiffusionInstructPix2PixPipeline, path, device, "float16")
+    return InstructPix2PixEditor(pipe, policy, steps, guidance_scale)
+
+
+def _kontext(
+    path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any
+) -> Editor | None:
+    from diffusers import FluxKontextPipeline
+
+    from .kontext import FluxKontextEditor
+
+    if not path:
+        return None
+    pipe = _stock(FluxKontextPipeline, path, device, "bfloat16")  # float16 overflows
+    return FluxKontextEditor(pipe, policy, steps, guidance_scale)
+
+
+def _exact(rest: str, *, kind: Kind, **_: Any) -> Editor | None:
+    from .exact import ExactEditor
+
+    return None if rest else ExactEditor(kind)
+
+
+def _null(rest: str, **_: Any) -> Editor | None:
+    from .null import NullEditor
+
+    return None if rest else NullEditor()
+
+
+_LOADERS: dict[str, Callable[..., Editor | None]] = {
+    "dual": _dual,
+    "img2img": _img2img,
+    "pix2pix": _pix2pix,
+    "kontext": _kontext,
+    "exact": _exact,
+    "null": _null,
+}
+
+
+def _dual_pipeline(model: str, device: str) -> Any:
+    from ...pipelines import AutoDualLatentPipeline
+
+    return _quiet(AutoDualLatentPipeline.from_pretrained(model, dtype=_dtype(device, "float16")), device)
+
+
+def _image_to_image(pipe: Any) -> Any:
+    """The image-to-image pipeline on a text-to-image pipeline's components."""
+    from ...errors import CheckpointError
+    from ...pipelines import (
+        DualLatentImg2ImgPipeline,
+        DualLatentPipeline,
+        DualLatentXLImg2ImgPipeline,
+        DualLatentXLPipeline,
+    )
+
+    families: dict[Any, Any] = {
+        DualLatentPipeline: DualLatentImg2ImgPipeline,
+        DualLatentXLPipeline: DualLatentXLImg2ImgPipeline,
+    }
+    if type(pipe) in families.values():
+        return pipe
+    if type(pipe) not in families:
+        raise CheckpointError(f"editor 'img2img' takes Stable Diffusion 1, 2 and XL, not {type(pipe).__name__}")
+    return _quiet(families[type(pipe)].from_pipe(pipe))
+
+
+def _stock(family: Any, path: str, device: str, half: str) -> Any:
+    from ...errors import CheckpointError
+    from ...pipelines.checkpoint import load
+
+    found = load(family.load_config, path)["_class_name"]
+    if found != family.__name__:  # it would load, and follow no instruction
+        raise CheckpointError(f"{path} is a {found}, not a {family.__name__}")
+    return _quiet(load(family.from_pretrained, path, dtype=_dtype(device, half)), device)
+
+
+def _dtype(device: str, half: str) -> Any:
+    """Full precision on a CPU, else the half one."""
+    import torch
+
+    return torch.float32 if device == "cpu" else getattr(torch, half)
+
+
+def _quiet(pipe: Any, device: str | None = None) -> Any:
+    pipe.set_progress_bar_config(disable=True)
+    return pipe if device is None else pipe.to(device)

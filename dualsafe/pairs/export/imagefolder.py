@@ -1,0 +1,82 @@
+"""Pairs as an image folder: PNG files that anything opens, and a metadata.jsonl for each split."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+from ..layout import JSON, PICTURES, ROW, SPLITS, Layout
+from ..read import StoredPair, read_pairs
+from ..row import index_row
+from ..shard import png_of
+from .target import exporting
+
+LAYOUT = Layout(
+    "imagefolder",
+    opening="""from datasets import load_dataset
+
+pair = load_dataset("PATH", split="train")[0]  # or load_dataset("imagefolder", data_dir="PATH")
+pair["original"], pair["edited"], pair["mask"]  # pictures of PIL""",
+    columns=PICTURES
+    | {"mask": "where the sides may differ, white for yes; white all over where the editor had none"}
+    | {"has_mask": "whether the editor had a mask"}
+    | ROW
+    | {"metrics": "PSNR, SSIM and identity of the sides, inside and outside the mask; JSON"}
+    | {name: f"{text}; JSON" for name, text in JSON.items()},
+    files={split: f"{split}/**" for split in SPLITS},
+    notes=(
+        "Each split is a folder of `images/<pair_id>.original.png`, `.edited.png` and `.mask.png`, and a "
+        "`metadata.jsonl` that names them in `original_file_name`, `edited_file_name` and `mask_file_name`.",
+        "So that all splits have the same columns, lists are JSON in text and a text that isn't there is empty.",
+        'PNG files carry `{"label": "unsafe"}` or `{"label": "safe"}` as text under the key `dualsafe`.',
+    ),
+)
+
+
+def export_imagefolder(folder: Path, out: Path) -> None:
+    """Writes a run's pairs as an image folder for each split.
+
+    Raises:
+        PairsError: no finished run, or `out` is there already.
+    """
+    with exporting(folder, out, LAYOUT) as (partial, tally), ExitStack() as stack:
+        metadata: dict[str, IO[str]] = {}
+        for pair in read_pairs(folder):
+            split = pair.row["split"]
+            if split not in metadata:
+                (partial / split / "images").mkdir(parents=True)
+                metadata[split] = stack.enter_context((partial / split / "metadata.jsonl").open("w", encoding="utf-8"))
+            metadata[split].write(json.dumps(_written(pair, partial / split) | _cells(pair)) + "\n")
+            tally.add(pair.row)
+
+
+def _written(pair: StoredPair, folder: Path) -> dict[str, str]:
+    """Writes the pictures; returns their columns."""
+    row, mask = pair.row, pair.mask or Image.new("L", pair.original.size, 255)
+    pictures = {
+        "original": png_of(pair.original, row["original_label"]),
+        "edited": png_of(pair.edited, row["edited_label"]),
+        "mask": png_of(mask),
+    }
+    names = {name: f"images/{row['pair_id']}.{name}.png" for name in pictures}
+    for name, content in pictures.items():
+        (folder / names[name]).write_bytes(content)
+    return {f"{name}_file_name": path for name, path in names.items()}
+
+
+def _cells(pair: StoredPair) -> dict[str, Any]:
+    """The row without nulls and lists: `datasets` takes a column's type from a split's first rows."""
+    metrics = pair.row["metrics"]
+    cells = {name: cell for name, cell in index_row(pair.row).items() if name not in metrics}
+    texts = {
+        name: json.dumps(cell) if isinstance(cell, list) else "" for name, cell in cells.items() if _is_loose(cell)
+    }
+    return cells | texts | {"metrics": json.dumps(metrics), "has_mask": pair.mask is not None}
+
+
+def _is_loose(cell: Any) -> bool:
+    return cell is None or isinstance(cell, list)

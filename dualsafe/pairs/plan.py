@@ -1,0 +1,174 @@
+"""From prompts to shards of jobs, once: a worker then needs its own shard's file and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from ..bench.environment import machine, source_state, versions
+from ..errors import PairsError
+from ..files import partial_of
+from ..policy import resolve
+from .pair import Job
+from .prompts import Bad, Prompts, Source, read_prompts
+from .spec import RUN, PairSpec, read_run, seed_of, write_json
+
+PLAN, PLAN_ERRORS, HASH = "plan", "errors.jsonl", "spec_hash"
+
+
+def shard_name(index: int) -> str:
+    return f"{index:05d}"
+
+
+def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None = None) -> dict[str, Any]:
+    """Divides a run into shards, or finds that it is divided already.
+
+    Args:
+        resume: take up a run of the same spec in `folder`.
+
+    Returns:
+        What `run.json` holds.
+
+    Raises:
+        PairsError: a folder that holds another run, or one at all without `resume`; prompts that can't be read, or of
+            which not one can be used.
+        PolicyError: there is no such policy.
+    """
+    policy = resolve(spec.policy or ("picto" if spec.model == "picto" else "i2p"))
+    prompts = read_prompts(spec.prompts, spec.kind, spec.limit, captioned=spec.captioner is not None)
+    spec_hash = spec.hash(f"{prompts.data_hash} {policy.id}@{policy.hash}")
+    found = [*folder.iterdir()] if folder.is_dir() else []  # first, as another process may be planning the same run
+    if (folder / RUN).is_file():
+        held = read_run(folder)
+        if held.get("spec_hash") != spec_hash:
+            raise PairsError(f"{folder} holds another run, of spec {held.get('spec_hash')}, not {spec_hash}")
+        if not resume:
+            raise PairsError(f"{folder} holds this run already: resume it, or choose another folder")
+        return held
+    if any(path.name != PLAN and not path.name.startswith(".") for path in found):
+        raise PairsError(f"{folder} holds something else than a pair run: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = _write_plan(spec, spec_hash, prompts, folder)
+    run = {
+        "spec": asdict(spec),
+        "spec_hash": spec_hash,
+        "data_hash": prompts.data_hash,
+        "columns": prompts.columns,
+        "ignored_columns": list(prompts.ignored),
+        "policy": f"{policy.id}@{policy.hash}",
+        "kind": spec.kind,
+        "editor": spec.editor,
+        "model": spec.model,
+        "guard": spec.guard,
+        "judges": list(spec.judges),
+        "run_id": spec.run_id,
+        **counts,
+        "versions": versions(),
+        "environment": machine(),
+        "git": source_state(),
+        "command": command,
+    }
+    write_json(folder / RUN, run)
+    return run
+
+
+def jobs_of(folder: Path, index: int) -> list[Job]:
+    """The jobs of a shard.
+
+    Raises:
+        PairsError: the run has no such shard.
+    """
+    path = folder / PLAN / f"{shard_name(index)}.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise PairsError(f"{path} can't be read: {error.strerror}") from error
+    return [_job(json.loads(line)) for line in lines]
+
+
+def plan_errors(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of the prompts that can't be used."""
+    with (folder / PLAN / PLAN_ERRORS).open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def _job(said: dict[str, Any]) -> Job:
+    image = Path(said["image"]) if said["image"] else None
+    return Job(**said | {"categories": tuple(said["categories"]), "image": image})
+
+
+def _write_plan(spec: PairSpec, spec_hash: str, prompts: Prompts, folder: Path) -> dict[str, int]:
+    """Writes the folder `plan` whole or not at all; another process of the same run may do so at the same time."""
+    partial = partial_of(folder / PLAN)
+    partial.mkdir()
+    try:
+        counts = _fill(spec, prompts, partial)
+        if not counts["jobs"]:
+            raise PairsError(f"prompts={spec.prompts!r} has no row that can be used: {_first_error(partial)}")
+        (partial / HASH).write_text(spec_hash)
+        if (folder / PLAN).is_dir() and (folder / PLAN / HASH).read_text() != spec_hash:
+            shutil.rmtree(folder / PLAN)  # of another run, killed before it began
+        try:
+            partial.rename(folder / PLAN)
+        except OSError:
+            if not (folder / PLAN).is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return counts
+
+
+def _fill(spec: PairSpec, prompts: Prompts, folder: Path) -> dict[str, int]:
+    """Writes the shards' jobs and the rows that can't be used; counts them."""
+    counts = {"prompts": 0, "bad_rows": 0, "jobs": 0, "shards": 0}
+    with (folder / PLAN_ERRORS).open("w", encoding="utf-8") as errors:
+        jobs = _all_jobs(spec, prompts, errors, counts)
+        for first in jobs:
+            path = folder / f"{shard_name(counts['shards'])}.jsonl"
+            with path.open("w", encoding="utf-8") as shard:
+                for job in (first, *islice(jobs, spec.shard_size - 1)):
+                    image = str(job.image) if job.image else None
+                    shard.write(json.dumps(asdict(job) | {"image": image}, ensure_ascii=False) + "\n")
+                    counts["jobs"] += 1
+            counts["shards"] += 1
+    return counts
+
+
+def _all_jobs(spec: PairSpec, prompts: Prompts, errors: IO[str], counts: dict[str, int]) -> Iterator[Job]:
+    for row in prompts:
+        if isinstance(row, Bad):
+            counts["bad_rows"] += 1
+            said = {"pair_id": None, "row": row.number, "stage": "plan", "reason": row.reason}
+            errors.write(json.dumps(said, ensure_ascii=False) + "\n")
+            continue
+        counts["prompts"] += 1
+        yield from _jobs(spec, row)
+        if counts["prompts"] == spec.limit:
+            return
+
+
+def _jobs(spec: PairSpec, row: Source) -> Iterator[Job]:
+    key = hashlib.sha256(row.id.encode("utf-8", "replace")).hexdigest()[:16]
+    for k in range(spec.pairs_per_prompt):
+        yield Job(
+            pair_id=f"{key}-{k:04d}",
+            prompt_id=row.id,
+            prompt=row.prompt,
+            seed=seed_of(spec.run_id, row.id, k),
+            categories=row.categories,
+            edited_prompt=row.edited_prompt,
+            image=Path(row.image) if row.image else None,
+            truth=row.truth,
+        )
+
+
+def _first_error(folder: Path) -> str:
+    with (folder / PLAN_ERRORS).open(encoding="utf-8") as file:
+        first = file.readline()
+    return json.loads(first)["reason"] if first else "it has none"

@@ -1,0 +1,110 @@
+"""Reading a pair run back, a pair at a time."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..errors import PairsError
+from .shard import SHARDS
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """A pair as it was written.
+
+    Attributes:
+        row: as `dualsafe.pairs.row.row_of` made it.
+        mask: where the sides may differ, if the editor had one.
+    """
+
+    row: dict[str, Any]
+    original: Image.Image
+    edited: Image.Image
+    mask: Image.Image | None
+
+
+def tars_of(folder: Path) -> list[Path]:
+    """The finished shards of a run, in order.
+
+    Raises:
+        PairsError: there are none.
+    """
+    tars = [tar for tar in sorted((folder / SHARDS).glob("[0-9]*.tar")) if _mark(tar).is_file()]
+    if not tars:
+        raise PairsError(f"{folder} holds no finished shard of pairs")
+    return tars
+
+
+def read_pairs(folder: Path) -> Iterator[StoredPair]:
+    """All pairs of the finished shards, in order.
+
+    Raises:
+        PairsError: no finished shard, or one that can't be read.
+    """
+    for tar in tars_of(folder):
+        yield from read_shard(tar)
+
+
+def read_shard(tar: Path) -> Iterator[StoredPair]:
+    """All pairs of one shard's tar, in order.
+
+    Raises:
+        PairsError: it can't be read.
+    """
+    for files in _entries(tar):
+        mask = files.get("mask.png")
+        yield StoredPair(
+            json.loads(files["json"]),
+            _picture(files["original.png"]),
+            _picture(files["edited.png"]),
+            None if mask is None else _picture(mask),
+        )
+
+
+def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """All rows of the finished shards, in order, without pictures.
+
+    Raises:
+        PairsError: no finished shard, or one that can't be read.
+    """
+    for tar in tars_of(folder):
+        for files in _entries(tar, only="json"):
+            yield json.loads(files["json"])
+
+
+def _entries(tar: Path, only: str | None = None) -> Iterator[dict[str, bytes]]:
+    """Ending -> content, for each pair."""
+    key, files = "", dict[str, bytes]()
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            for member in archive:
+                name, _, ending = member.name.partition(".")
+                if name != key and files:
+                    yield files
+                    files = {}
+                key = name
+                content = archive.extractfile(member)
+                if content is not None and only in (None, ending):
+                    files[ending] = content.read()
+    except (tarfile.TarError, OSError) as error:
+        raise PairsError(f"{tar} can't be read: {error}; `dualsafe pairs verify` says what is wrong") from error
+    if files:
+        yield files
+
+
+def _picture(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def _mark(tar: Path) -> Path:
+    return tar.with_name(f"{tar.stem}_stats.json")

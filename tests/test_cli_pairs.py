@@ -1,0 +1,80 @@
+"""`dualsafe pairs` and `dualsafe guard`: what they say, and how they fail."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from exact_runs import exact_run
+from typer.testing import CliRunner
+
+from dualsafe.cli import app
+
+EXACT = ["--prompts", "picto:explicit", "--editor", "exact", "--limit", "6", "--shard-size", "4"]
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_run_says_its_yield_and_verify_that_it_is_whole(tmp_path):
+    out = tmp_path / "run"
+    made = run("pairs", "run", *EXACT, "--out", out)
+    assert made.exit_code == 0, made.output
+    assert "jobs 6, routed 6, generated 6, verified 6, written 6, errors 0" in made.output
+    assert (out / "README.md").is_file() and (out / "previews/pairs.png").is_file()
+    assert run("pairs", "verify", out).output.strip() == "every shard is whole"
+    again = run("pairs", "run", *EXACT, "--out", out)
+    assert again.exit_code == 2 and "resume it" in again.output
+    assert run("pairs", "run", *EXACT, "--out", out, "--resume").exit_code == 0
+
+
+def test_verify_names_what_is_wrong_and_repair_lets_it_be_made_again(tmp_path):
+    out = exact_run(tmp_path / "run", limit=4, pairs_per_prompt=1, shard_size=2)
+    tar = out / "shards/00001.tar"
+    tar.write_bytes(tar.read_bytes()[:-512])
+    found = run("pairs", "verify", out, "--repair")
+    assert found.exit_code == 1 and "shard 1: 00001.tar has" in found.output and "1 shards" in found.output
+    assert not (out / "shards/00001_stats.json").exists()
+
+
+def test_parts_of_a_run_are_finished_by_the_last(tmp_path):
+    first = run("pairs", "run", *EXACT, "--out", tmp_path, "--shard-range", "0:1")
+    assert first.exit_code == 0 and "this part is done" in first.output
+    assert "written 6" in run("pairs", "run", *EXACT, "--out", tmp_path, "--shard-range", "1:2").output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--shard-range", "2"], "--shard-range 2 must be A:B"),
+        (["--shard-range", "0:9"], "shards=0:9 is not within the run's 0:2"),
+        (["--threshold", "least_votes"], "--threshold least_votes must be NAME=NUMBER"),
+        (["--threshold", "luck=1"], "thresholds has 'luck', which is not one of least_votes"),
+        (["--engine", "abacus"], "engine='abacus' is not one of local, accelerate, ray"),
+        (["--editor", "scissors"], "editor 'scissors' must be one of: dual"),
+        (["--judge", "picto"], "least_votes=2 must be from 1 to 1"),
+        (["--policy", "nobody"], "policy"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(wrong, said, tmp_path):
+    result = run("pairs", "run", *EXACT, "--out", tmp_path / "run", *wrong)
+    assert result.exit_code == 2 and said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_another_model_needs_judges(tmp_path):
+    result = run("pairs", "run", *EXACT, "--out", tmp_path, "--model", "somewhere")
+    assert result.exit_code == 2 and "--judge is needed" in result.output
+
+
+def test_pairs_are_exported_and_guards_graded(tmp_path):
+    out = exact_run(tmp_path / "run", limit=8, pairs_per_prompt=1)
+    for arguments in (["pairs", "export", out, "--format", "imagefolder"], ["guard", "export", out, "--dpo"]):
+        result = run(*arguments, "--out", tmp_path / str(arguments[0]))
+        assert result.exit_code == 0, result.output
+    assert run("pairs", "export", out, "--format", "gif", "--out", tmp_path / "gif").exit_code == 2
+    board = run("guard", "eval", out, "--judges", "picto", "--out", tmp_path / "board")
+    assert board.exit_code == 0 and "paired accuracy" in board.output
+    results = json.loads((tmp_path / "board/results.json").read_text())
+    assert results["board"]["picto-judge"]["metrics"]["paired_accuracy"]["value"] == 1

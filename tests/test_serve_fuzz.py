@@ -1,0 +1,40 @@
+"""Whatever the documents allow and whatever they don't: never a server's error, always an answer in the API's form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+
+from dualsafe.serve import ServeSettings
+from dualsafe.serve.app import create_app
+
+schemathesis = pytest.importorskip("schemathesis")
+MODES = list(schemathesis.GenerationMode)
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def documents(picto_dual) -> Iterator:
+    app = create_app(picto_dual, ServeSettings(steps=1, max_steps=2, max_n=2, max_wait=0.0, min_level=0))
+    with TestClient(app):
+        yield schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_request_makes_the_server_fail(documents, mode):
+    seen: Counter = Counter()
+
+    def check(case):
+        answer = case.call()
+        seen[answer.status_code] += 1
+        assert answer.status_code < 500, answer.text
+        if answer.status_code >= 400:
+            assert set(answer.json()) == {"error"} and answer.json()["error"]["message"]
+
+    operation = documents["/v1/images/generations"]["POST"]
+    EXAMPLES(given(case=operation.as_strategy(generation_mode=mode))(check))()
+    assert seen[400] and (seen[200] or mode is schemathesis.GenerationMode.NEGATIVE)
