@@ -118,6 +118,30 @@ def test_two_pipelines_on_the_same_modules_in_two_threads(stock, seeds):
             assert np.array_equal(output.unsafe_images, expected) and np.array_equal(output.images, alone.images)
 
 
+def test_one_pipeline_in_two_threads_takes_turns(stock, seeds):
+    dual = dual_of(stock)
+
+    def pair(_):
+        return dual(UNSAFE, safe_prompt=SAFE, return_pair=True, generator=seeds(1, 2), **FAST)
+
+    alone = pair(0)
+    with ThreadPoolExecutor(3) as pool:
+        for output in pool.map(pair, range(6)):
+            assert np.array_equal(output.unsafe_images, alone.unsafe_images)
+            assert np.array_equal(output.images, alone.images)
+
+
+def test_a_pipeline_called_from_inside_its_own_call_is_refused(stock):
+    dual = dual_of(stock)
+
+    def again(pipe, step, timestep, tensors):
+        dual(UNSAFE, safe_prompt=SAFE, **FAST)
+
+    with pytest.raises(RuntimeError, match="inside its own call"):
+        dual(UNSAFE, safe_prompt=SAFE, callback_on_step_end=again, **FAST)
+    assert np.isfinite(dual(UNSAFE, safe_prompt=SAFE, **FAST).images).all()
+
+
 def test_config_and_settings_can_be_pickled(stock):
     dual = dual_of(stock)
     assert pickle.loads(pickle.dumps(dual.config)) == dual.config

@@ -28,6 +28,7 @@ from .gate import find_gate, passed
 from .output import DualLatentOutput
 from .pictures import finish
 from .request import Request, checked
+from .turns import its_turn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -143,6 +144,7 @@ class DualLatentMixin:
             ValueError: an argument that can't be; the message names it, its value and what is accepted.
             PolicyViolation: a prompt asks for what is never generated, at any level.
             NonFiniteLatentsError: denoising gave NaN or infinite latents; no picture is returned.
+            RuntimeError: called from inside its own call. A call from another thread waits for its turn.
         """
         stock_call = super().__call__  # type: ignore[misc]
         given = arguments.stock_arguments(stock_call, args, kwargs)
@@ -169,9 +171,10 @@ class DualLatentMixin:
         gate = find_gate(self, request.policy, prompt_gate) if needed or prompt_gate != "auto" else None
         if gate and needed:
             request = replace(request, decisions=passed(self, gate, request.decisions, request.texts))
-        call = Call(self, stock_call, given, request)
-        draw_all(call)
-        output = finish(call, given.get("generator"))
+        with its_turn(self):
+            call = Call(self, stock_call, given, request)
+            draw_all(call)
+            output = finish(call, given.get("generator"))
         return output if given["return_dict"] else output.to_tuple()
 
     def _policy(self, policy: str | os.PathLike | Policy | None) -> Policy:
