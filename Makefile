@@ -6,7 +6,7 @@ TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --time
 
 TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour benign)
 
-.PHONY: demo test test-oldest demo-app-test serve-test bench bench-full pairs guards clean
+.PHONY: demo test test-oldest docs demo-app-test serve-test bench bench-full pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -16,7 +16,7 @@ test: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # The CPU build of torch is a tenth of the size; where its index offers none, the registry's build does as well.
 .venv/.torch: constraints.txt
@@ -31,6 +31,10 @@ test: .venv/.installed-test
 .venv/.installed-test: .venv/.installed
 	$(INSTALL) --editable ".[test]"
 	touch $@
+
+# The documentation site, in out/site; a warning fails it.
+docs: .venv/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test, too.
 demo-app-test: .venv/.installed-test

@@ -37,7 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "max": {},
     "max, no mask": {"mask": None},
     "max, composite": {"settings": MethodSettings(composite=True)},
-    "max, released at 0.5": {"settings": MethodSettings(release=0.5)},
+    "max, original at every step": {"settings": MethodSettings(original_interval=None)},
 }
 ALL_COLUMNS = {
     "prompts": "{}",

@@ -19,14 +19,14 @@ from dualsafe.picto.prompts import prompt_set
 DEFAULT = MethodSettings()
 SWEEPS: dict[str, MethodSettings] = {
     "defaults": DEFAULT,
-    **{f"tau {v}": replace(DEFAULT, tau=v) for v in (0.05, 0.1, 0.2, 0.3)},
+    **{f"tau {v}": replace(DEFAULT, tau=v) for v in (0.05, 0.1, 0.15, 0.3)},
     **{f"mask floor {v}": replace(DEFAULT, mask_floor=v) for v in (0.35, 0.5, 0.8, 1.25)},
     "mask attention 0.3": replace(DEFAULT, mask_attention=0.3),
     **{f"mask freeze {v}": replace(DEFAULT, mask_freeze=v) for v in (0.4, 0.8, 1.0)},
     **{f"weight {v}": replace(DEFAULT, weight=v) for v in ("linear", "cosine")},
     "no mask": replace(DEFAULT, mask_floor=None),
-    **{f"no mask, release {v}": replace(DEFAULT, mask_floor=None, release=v) for v in (0.5, 0.7)},
-    "release 0.7": replace(DEFAULT, release=0.7),
+    **{f"original interval {v}": replace(DEFAULT, original_interval=v) for v in (0.08, 0.16, 0.24)},
+    "original at every step": replace(DEFAULT, original_interval=None),
 }
 
 

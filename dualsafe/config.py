@@ -37,7 +37,7 @@ class MethodSettings:
         ValueError: a value is out of its range.
     """
 
-    tau: float = 0.15
+    tau: float = 0.2
     """Progress, in [0, 1], until which both branches share the original's steps. Higher keeps more of the original's
     layout and saves rows; too high (over about 0.3) and what is unsafe can't be taken back."""
 
@@ -64,9 +64,10 @@ class MethodSettings:
     """Which weight of the safe branch each safety level stands for: points (level, weight) from (0, 0) to (1, 1), with
     straight lines between. `UNCALIBRATED` takes the level itself as the weight."""
 
-    release: float | None = None
-    """Progress, in [0, 1], from which a call that doesn't return the original stops computing it; the safe condition
-    leads alone from there. Lower saves rows. None never releases."""
+    original_interval: float | None = 0.12
+    """Progress, in (0, 1], after which a call that doesn't return the original computes it once more; between, its
+    clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
+    at every step."""
 
     preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
@@ -79,12 +80,14 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "mask_freeze", "mask_attention", "latent_gate", "release", "preview"):
+        for name in ("tau", "mask_freeze", "mask_attention", "latent_gate", "original_interval", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
         if self.mask_floor is not None and not (_is_number(self.mask_floor) and self.mask_floor > 0):
             raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
+        if self.original_interval == 0:
+            raise ValueError("original_interval=0 must be over 0, or None to compute the original at every step")
         levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())
         if not levels or list(levels) != sorted(set(levels)) or list(weights) != sorted(weights):
             raise ValueError(f"dial={self.dial!r} must be rising points (level, weight) from (0, 0) to (1, 1)")
@@ -94,8 +97,6 @@ class MethodSettings:
             raise ValueError(f"weight={self.weight!r} must be one of {', '.join(WEIGHTS)}, or a function of progress")
         if self.composite and self.mask_floor is None:
             raise ValueError("composite=True needs a mask: give mask_floor a number")
-        if self.composite and self.release is not None:
-            raise ValueError("composite=True needs the original to the end: leave release=None")
 
     def weight_of(self, level: float) -> float:
         """The safe branch's weight at a safety level, both in [0, 1]."""

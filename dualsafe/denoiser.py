@@ -8,9 +8,11 @@ never patched, so other pipelines that share it see nothing.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from torch.nn import functional as F
 
 from . import method
 from .attention import CrossAttention
+from .carried import Carried
 from .config import MethodSettings
 
 
@@ -161,6 +164,10 @@ class DualDenoiser:
         self._negative_call = False
         self._parted: set[int] = set()
         self._attention: list[Tensor] = []
+        self._interval: int | None = None
+        self._due = True
+        self._carrying: list[int] = []
+        self._carried = {False: Carried(), True: Carried()}  # of a positive call, and of a negative call of its own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -188,15 +195,18 @@ class DualDenoiser:
         dual = self._active
         if not dual:
             return (self._only_original(call, index_u, t),)
-        if self._released(progress):
-            self.mask = None  # from here on every place may change
-            (safe,) = self._predict(call, index_s)
-            self._count(range(n), groups)
-            return (_stack(safe, safe),)
 
         self._attention.clear()
-        original, safe = self._predict(call, index_u, index_s[:, dual], words=self._words(t))
-        self._count([*range(n), *dual], groups)
+        self._due = self._is_due(progress)
+        self._carrying = [] if self._due else self._settled
+        if len(self._carrying) == n:
+            (safe,) = self._predict(call, index_s)
+            original = torch.empty_like(safe)
+        else:
+            original, safe = self._predict(call, index_u, index_s[:, dual], words=self._words(t))
+            self._count(range(n), groups)
+        self._count(dual, groups)
+        self._follow(sample[index_u[0]], original, t)
         self._show(sample[index_u[0]], original, t)
         mixed = original.clone()
         mixed[:, dual] = self._mix(sample[index_u[0, dual]], sample[index_s[0, dual]], original[:, dual], safe, t)
@@ -239,14 +249,34 @@ class DualDenoiser:
         if gate is not None and found and progress >= gate:
             self.agreed |= set(self.plan.dual) - self._parted
 
-    def _released(self, progress: float) -> bool:
-        """Whether the original branch is no longer needed; a benign sample in the batch needs it to the end."""
-        settings, everyone_dual = self.plan.settings, len(self._active) == len(self.plan.weights)
-        if settings.release is None or settings.composite or self.plan.mask is not None:
-            return False
-        if self.plan.keep_original or not everyone_dual:
-            return False
-        return progress >= settings.release
+    @property
+    def _settled(self) -> list[int]:
+        """Dual samples whose original need not be exact: it isn't returned, and the safe branch has parted from it."""
+        settings, finds = self.plan.settings, self.plan.mask is None and self.plan.settings.mask_floor is not None
+        if settings.original_interval is None or settings.composite or self.plan.keep_original:
+            return []
+        return [i for i in self._active if i in self._parted or not finds]
+
+    def _is_due(self, progress: float) -> bool:
+        """Whether this step computes the original of every sample: the first of an interval since the shared phase."""
+        interval = self.plan.settings.original_interval
+        if interval is None or self._negative_call:  # a negative's own call does as its positive's
+            return self._due
+        number = math.floor((progress - self.plan.settings.tau) / interval)
+        due, self._interval = number != self._interval, number
+        return due
+
+    def _follow(self, z: Tensor, original: Tensor, t: float) -> None:
+        """Takes in the originals' clean latents where they are due; else writes the carried ones' predictions."""
+        carried, carrying = self._carried[self._negative_call], self._carrying
+        progress, level, kind = self.schedule.progress(t), self.schedule.level(t, z), self.schedule.prediction_type
+        if self._due:
+            carried.see(progress, self._clean(z, self._guided(original), t))
+        if not carrying:
+            return
+        x0 = carried.at(progress)[carrying]
+        z = self._latents(z[carrying], x0).float()
+        original[:, carrying] = self._packed(method.prediction(z, x0, level, kind)).to(original.dtype)
 
     def _predict(self, call: dict[str, Any], *branches: Tensor, words: list[Tensor] | None = None) -> list[Tensor]:
         """The model's output for rows (group, sample) of each branch: a list of (group, sample, C, h, w).
@@ -319,14 +349,17 @@ class DualDenoiser:
     def _find_mask(self, x0_s: Tensor, x0_u: Tensor, t: float, floor: float) -> Tensor:
         """The mask of the dual samples: the current step's until it is frozen."""
         guidance, dual = self.plan.guidance, self._active
-        if self.mask is None or self._seeks_mask(t):
+        fresh = [k for k, i in enumerate(dual) if i not in self._carrying]
+        if self.mask is None or (fresh and self._seeks_mask(t)):
             difference = method.difference(x0_s, x0_u) * (guidance.scale if guidance.apart else 1)
             found = method.difference_mask(difference, floor)
             if self._attention:
                 found = found * self._attended(dual)
-            self.mask = found.new_zeros(len(self.plan.weights), *found.shape[1:])
-            self.mask[dual] = found
-            self._parted |= {i for i, mask in zip(dual, found) if mask.any()}
+            if self.mask is None:
+                self.mask = found.new_zeros(len(self.plan.weights), *found.shape[1:])
+            rows = [dual[k] for k in fresh]
+            self.mask[rows] = found[fresh]
+            self._parted |= set(compress(rows, found[fresh].flatten(1).any(1).tolist()))
         return self.mask[dual]
 
     def _attended(self, dual: list[int]) -> Tensor:

@@ -29,6 +29,12 @@ _SLOPE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "flow": lambda alpha, sigma: 1 / sigma,
     "sample": lambda alpha, sigma: -torch.ones_like(alpha),
 }
+_PREDICTION: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "epsilon": lambda z, x0, alpha, sigma: (z - alpha * x0) / sigma,
+    "v_prediction": lambda z, x0, alpha, sigma: (alpha * z - x0) / sigma,
+    "flow": lambda z, x0, alpha, sigma: (z - x0) / sigma,
+    "sample": lambda z, x0, alpha, sigma: x0,
+}
 PREDICTION_TYPES: tuple[str, ...] = tuple(_X0)
 
 
@@ -66,6 +72,11 @@ def guide(unconditional: Tensor, conditional: Tensor, guidance_scale: float) -> 
 def clean_latents(z: Tensor, g: Tensor, level: NoiseLevel, prediction_type: str) -> Tensor:
     """x0 from a guided prediction, for every prediction type of PREDICTION_TYPES."""
     return _X0[prediction_type](z, g, *level)
+
+
+def prediction(z: Tensor, x0: Tensor, level: NoiseLevel, prediction_type: str) -> Tensor:
+    """The guided prediction whose clean latents are x0: what `clean_latents` undoes."""
+    return _PREDICTION[prediction_type](z, x0, *level)
 
 
 def blend(g_s: Tensor, x0_s: Tensor, x0_u: Tensor, weight: Tensor, level: NoiseLevel, prediction_type: str) -> Tensor:

@@ -21,7 +21,15 @@ def test_a_bad_level_is_named(level):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tau", -0.1), ("tau", 1.5), ("tau", "early"), ("mask_freeze", 2), ("release", float("nan")), ("mask_floor", 0)],
+    [
+        ("tau", -0.1),
+        ("tau", 1.5),
+        ("tau", "early"),
+        ("mask_freeze", 2),
+        ("original_interval", float("nan")),
+        ("original_interval", 0),
+        ("mask_floor", 0),
+    ],
 )
 def test_a_bad_setting_is_named(field, value):
     with pytest.raises(ValueError, match=f"{field}="):
@@ -47,5 +55,3 @@ def test_a_bad_dial_is_named(dial):
 def test_contradictory_settings_are_refused():
     with pytest.raises(ValueError, match="needs a mask"):
         MethodSettings(composite=True, mask_floor=None)
-    with pytest.raises(ValueError, match="needs the original"):
-        MethodSettings(composite=True, release=0.5)

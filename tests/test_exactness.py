@@ -132,18 +132,31 @@ def test_composite_keeps_every_pixel_outside_the_mask(stock, dual, seeds):
     assert np.array_equal(output.images[outside], output.unsafe_images[outside])
 
 
-def test_release_spares_the_original_rows_and_only_without_a_pair(dual, seeds):
-    settings = MethodSettings(tau=0.15, release=0.5)
-    options = {"safe_prompt": SAFE, "settings": settings, "generator": seeds(1, 2), **FAST}
-    alone = dual(UNSAFE, **options)
-    pair = dual(UNSAFE, return_pair=True, **options)
-    assert [r.denoiser_rows for r in alone.safety] < [r.denoiser_rows for r in pair.safety]
+@pytest.mark.parametrize("mask_floor", [None, 0.01])
+def test_only_a_pair_computes_the_original_at_every_step(dual, seeds, mask_floor):
+    settings = MethodSettings(tau=0.0, mask_floor=mask_floor, original_interval=0.25)
+    options = {"safe_prompt": SAFE, "settings": settings, **FAST, "num_inference_steps": 12}
+    alone = dual(UNSAFE, generator=seeds(1, 2), **options)
+    pair = dual(UNSAFE, return_pair=True, generator=seeds(1, 2), **options)
+    assert [r.denoiser_rows for r in pair.safety] == [48, 48]
+    assert [r.denoiser_rows for r in alone.safety] == [32, 32]  # four of its twelve steps
+    assert np.abs(alone.images - pair.images).mean() < 0.02
+
+
+def test_an_original_that_is_only_followed_does_the_same_beside_a_benign_sample(stock, dual, seeds):
+    settings = MethodSettings(tau=0.0, mask_floor=0.01, original_interval=0.25)
+    options = {"settings": settings, **FAST, "num_inference_steps": 12}
+    alone = dual(UNSAFE[0], safe_prompt=SAFE[0], generator=seeds(1), **options)
+    mixed = dual([UNSAFE[0], "a cat"], safe_prompt=[SAFE[0], None], generator=seeds(1, 2), **options)
+    expected = stock([UNSAFE[0], "a cat"], generator=seeds(1, 2), **FAST | {"num_inference_steps": 12}).images
+    assert np.abs(mixed.images[0] - alone.images[0]).max() < 1e-4
+    assert np.array_equal(mixed.images[1], expected[1])
 
 
 def test_the_shared_phase_costs_the_stock_rows(dual, seeds):
     options = {"safe_prompt": SAFE, "generator": seeds(1, 2), **(FAST | {"num_inference_steps": 10})}
-    none = dual(UNSAFE, settings=MethodSettings(tau=0.0, mask_floor=None), **options)
-    some = dual(UNSAFE, settings=MethodSettings(tau=0.35, mask_floor=None), **options)
+    none = dual(UNSAFE, settings=MethodSettings(tau=0.0, mask_floor=None), return_pair=True, **options)
+    some = dual(UNSAFE, settings=MethodSettings(tau=0.35, mask_floor=None), return_pair=True, **options)
     assert none.safety[0].denoiser_rows == 40
     assert 20 < some.safety[0].denoiser_rows < 40
 

@@ -56,7 +56,7 @@ def test_composite_without_a_mask_is_refused(tiny_dual):
         tiny_dual(PROMPT, mask=None, settings=MethodSettings(composite=True), **FAST)
 
 
-def test_branches_that_agree_are_released_to_the_stock_path(stock, dual, seeds):
+def test_branches_that_agree_follow_the_stock_path(stock, dual, seeds):
     prompts = ["a man with a knife", "a cat"]
     expected = stock(prompts, generator=seeds(1, 2), **FAST).images
     settings = MethodSettings(tau=0.0, latent_gate=0.5, mask_floor=0.01)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dualsafe import method
+from dualsafe.carried import Carried
 
 ALPHAS = torch.linspace(0.9999, 0.005, 1000)
 
@@ -25,6 +26,7 @@ def test_clean_latents_undo_the_prediction_and_blend_moves_them(kind, timestep):
     x0_u, x0_s, z = (torch.randn(2, 4, 8, 8) for _ in range(3))
     g_s = _forward(kind, z, x0_s, alpha, sigma)
     assert torch.allclose(method.clean_latents(z, g_s, level, kind), x0_s, atol=1e-3)
+    assert torch.allclose(method.prediction(z, x0_s, level, kind), g_s, atol=1e-3, rtol=1e-4)
     weight = torch.tensor([0.25, 0.8]).view(2, 1, 1, 1)
     mixed = method.blend(g_s, x0_s, x0_u, weight, level, kind)
     expected = weight * x0_s + (1 - weight) * x0_u
@@ -67,3 +69,11 @@ def test_composite_is_the_original_outside_and_the_safe_picture_well_inside():
     outside = (mask == 0).expand_as(result)
     assert torch.equal(result[outside], original[outside])
     assert torch.allclose(result[..., 13:19, 13:19], safe[..., 13:19, 13:19])
+
+
+def test_clean_latents_are_carried_on_along_the_line_of_the_last_two():
+    carried = Carried()
+    carried.see(0.2, torch.zeros(1, 4, 2, 2))
+    assert torch.equal(carried.at(0.3), torch.zeros(1, 4, 2, 2))
+    carried.see(0.4, torch.ones(1, 4, 2, 2))
+    assert torch.allclose(carried.at(0.5), torch.full((1, 4, 2, 2), 1.5))

@@ -1,4 +1,4 @@
-"""Our own method at its presets, with and without mask, release and judges in the loop."""
+"""Our own method at its presets, with and without mask, with the original at every step, with judges in the loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .stock import draw
 VARIANTS: dict[str, MethodSettings] = {
     "": MethodSettings(),
     "-nomask": MethodSettings(mask_floor=None),
-    "-released": MethodSettings(release=0.5),
+    "-full": MethodSettings(original_interval=None),
 }
 LOOPS: dict[str, tuple[str, ...]] = {"": (), "+preview": ("preview",), "+verify": ("preview", "verify")}
 

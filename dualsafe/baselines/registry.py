@@ -38,7 +38,7 @@ OURS: dict[str, tuple[str, str, str]] = {
     for level in PRESETS
     if level != "off"
 }
-"""Our methods: dualsafe-LEVEL, then -nomask or -released, then +preview or +verify."""
+"""Our methods: dualsafe-LEVEL, then -nomask or -full, then +preview or +verify."""
 
 
 def names() -> list[str]:

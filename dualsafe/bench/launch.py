@@ -27,7 +27,7 @@ from .tasks import Task, resolve_task
 DEFAULT_METHODS: tuple[str, ...] = (
     "stock", "negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max", "safree", "safree+negative", "sega",
     "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", "dualsafe-max", "dualsafe-low-nomask",
-    "dualsafe-medium-nomask", "dualsafe-high-nomask", "dualsafe-max-nomask", "dualsafe-max-released",
+    "dualsafe-medium-nomask", "dualsafe-high-nomask", "dualsafe-max-nomask", "dualsafe-max-full",
     "dualsafe-low+preview", "dualsafe-medium+preview", "dualsafe-high+preview", "dualsafe-max+preview",
     "dualsafe-max+verify",
 )  # fmt: skip

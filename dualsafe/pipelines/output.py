@@ -35,7 +35,7 @@ class SafetyReport:
         categories: the policy categories those belong to.
         policy: id and hash of the policy that decided.
         safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
-        tau, release: the phases, as progress in [0, 1].
+        tau, original_interval: the settings that say when each branch was computed, as progress in [0, 1].
         mask_area: share of the latent that was allowed to change, in [0, 1].
         denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together).
         seed: the generator's initial seed, if one was given.
@@ -55,7 +55,7 @@ class SafetyReport:
     policy: str = ""
     safe_prompt: str | None = None
     tau: float | None = None
-    release: float | None = None
+    original_interval: float | None = None
     mask_area: float = 0.0
     denoiser_rows: int = 0
     seed: int | None = None

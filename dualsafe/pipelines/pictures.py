@@ -119,7 +119,7 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         policy=name_of(call.request.policy),
         safe_prompt=decision.safe_prompt,
         tau=settings.tau if dual else None,
-        release=settings.release if dual else None,
+        original_interval=settings.original_interval if dual else None,
         mask_area=area,
         denoiser_rows=sample.rows,
         seed=seed,
