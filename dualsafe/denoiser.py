@@ -26,6 +26,7 @@ from . import method
 from .attention import CrossAttention
 from .carried import Carried
 from .config import MethodSettings
+from .timesteps import Timesteps
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ class Schedule:
         num_train_timesteps: T; progress is 1 - timestep / T.
         alphas_cumprod: the training schedule, shape (T,); None for a rectified flow.
         timestep_scale: factor from what the denoiser is given to the scheduler's timesteps.
+        timesteps: reads a call's timestep.
     """
 
     prediction_type: str
     num_train_timesteps: int
     alphas_cumprod: Tensor | None
     timestep_scale: float = 1.0
+    timesteps: Timesteps = field(default_factory=lambda: Timesteps(None))
 
     @classmethod
     def of(cls, scheduler: Any, timestep_scale: float = 1.0) -> Schedule:
@@ -54,26 +57,25 @@ class Schedule:
         name, steps = type(scheduler).__name__, scheduler.config.num_train_timesteps
         kind = scheduler.config.get("prediction_type", "epsilon")
         if name.startswith("FlowMatch") or kind == "flow_prediction":
-            return cls("flow", steps, None, timestep_scale)
+            return cls("flow", steps, None, timestep_scale, Timesteps(scheduler))
         if kind not in method.PREDICTION_TYPES:
             raise ValueError(f"prediction_type={kind!r} of the scheduler is not one of {method.PREDICTION_TYPES}")
         if not hasattr(scheduler, "alphas_cumprod"):
             raise ValueError(f"scheduler {name} has no alphas_cumprod: use one whose timesteps are those of training")
-        return cls(kind, steps, scheduler.alphas_cumprod.cpu(), timestep_scale)
+        return cls(kind, steps, scheduler.alphas_cumprod.cpu(), timestep_scale, Timesteps(scheduler))
 
     def timestep(self, told: Tensor | float) -> float:
         """The scheduler's timestep of a denoiser call, from a number or a batch of equal ones."""
-        return float(told.flatten()[0] if isinstance(told, Tensor) else told) * self.timestep_scale
+        return self.timesteps.read(told) * self.timestep_scale
 
     def progress(self, timestep: float) -> float:
         return 1 - timestep / self.num_train_timesteps
 
-    def level(self, timestep: float, like: Tensor) -> method.NoiseLevel:
+    def level(self, timestep: float) -> method.NoiseLevel:
+        """On the host: as numbers without dimensions they go with tensors of any device, and need no copy to it."""
         if self.alphas_cumprod is None:
-            alpha, sigma = method.flow_level(timestep, self.num_train_timesteps)
-        else:
-            alpha, sigma = method.noise_level(self.alphas_cumprod, timestep)
-        return alpha.to(like.device), sigma.to(like.device)
+            return method.flow_level(timestep, self.num_train_timesteps)
+        return method.noise_level(self.alphas_cumprod, timestep)
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ class DualDenoiser:
         self._negative_call = False
         self._parted: set[int] = set()
         self._attention: list[Tensor] = []
+        self._copied: dict[tuple, Tensor] = {}
         self._interval: int | None = None
         self._due = True
         self._carrying: list[int] = []
@@ -171,6 +174,13 @@ class DualDenoiser:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
+
+    def _on(self, device: torch.device, values: Iterable[float], dtype: torch.dtype = torch.long) -> Tensor:
+        """Numbers, of samples by default, as a tensor there: copied once, for a copy waits for all a GPU has to do."""
+        key = (device, dtype, tuple(values))
+        if key not in self._copied:
+            self._copied[key] = torch.tensor(key[2], dtype=dtype, device=device)
+        return self._copied[key]
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor]:
         call = dict(zip(self._names, args)) | kwargs
@@ -196,6 +206,7 @@ class DualDenoiser:
         if not dual:
             return (self._only_original(call, index_u, t),)
 
+        at = self._on(sample.device, dual)
         self._attention.clear()
         self._due = self._is_due(progress)
         self._carrying = [] if self._due else self._settled
@@ -203,13 +214,13 @@ class DualDenoiser:
             (safe,) = self._predict(call, index_s)
             original = torch.empty_like(safe)
         else:
-            original, safe = self._predict(call, index_u, index_s[:, dual], words=self._words(t))
+            original, safe = self._predict(call, index_u, index_s[:, at], words=self._words(t))
             self._count(range(n), groups)
         self._count(dual, groups)
         self._follow(sample[index_u[0]], original, t)
         self._show(sample[index_u[0]], original, t)
         mixed = original.clone()
-        mixed[:, dual] = self._mix(sample[index_u[0, dual]], sample[index_s[0, dual]], original[:, dual], safe, t)
+        mixed[:, at] = self._mix(sample[index_u[0, at]], sample[index_s[0, at]], original[:, at], safe, t)
         self._negative_call = self.plan.guidance.apart and not self._negative_call
         return (_stack(original, mixed),)
 
@@ -232,7 +243,7 @@ class DualDenoiser:
     def _clean(self, z: Tensor, g: Tensor, t: float) -> Tensor:
         """Predicted clean latents (sample, C, h, w), float32."""
         z, g = self._latents(z, g), self._spatial(g).float()
-        return method.clean_latents(z.float(), g, self.schedule.level(t, z), self.schedule.prediction_type)
+        return method.clean_latents(z.float(), g, self.schedule.level(t), self.schedule.prediction_type)
 
     def _latents(self, z: Tensor, g: Tensor) -> Tensor:
         """(sample, C, h, w) of what the denoiser was given: an inpainting UNet gets the mask and picture after them."""
@@ -269,14 +280,15 @@ class DualDenoiser:
     def _follow(self, z: Tensor, original: Tensor, t: float) -> None:
         """Takes in the originals' clean latents where they are due; else writes the carried ones' predictions."""
         carried, carrying = self._carried[self._negative_call], self._carrying
-        progress, level, kind = self.schedule.progress(t), self.schedule.level(t, z), self.schedule.prediction_type
+        progress, level, kind = self.schedule.progress(t), self.schedule.level(t), self.schedule.prediction_type
         if self._due:
             carried.see(progress, self._clean(z, self._guided(original), t))
         if not carrying:
             return
-        x0 = carried.at(progress)[carrying]
-        z = self._latents(z[carrying], x0).float()
-        original[:, carrying] = self._packed(method.prediction(z, x0, level, kind)).to(original.dtype)
+        at = self._on(z.device, carrying)
+        x0 = carried.at(progress)[at]
+        z = self._latents(z[at], x0).float()
+        original[:, at] = self._packed(method.prediction(z, x0, level, kind)).to(original.dtype)
 
     def _predict(self, call: dict[str, Any], *branches: Tensor, words: list[Tensor] | None = None) -> list[Tensor]:
         """The model's output for rows (group, sample) of each branch: a list of (group, sample, C, h, w).
@@ -333,14 +345,15 @@ class DualDenoiser:
         z_u, z_s = self._latents(z_u, g_u), self._latents(z_s, g_s)
         g_u, g_s = self._spatial(g_u), self._spatial(g_s)
         strength = self.plan.settings.weight_at(self.schedule.progress(t))
-        weight = torch.tensor([strength * self.plan.weights[i] for i in self._active], device=z_u.device)
-        weight = weight.view(-1, 1, 1, 1)
+        weights = self._on(z_u.device, [self.plan.weights[i] for i in self._active], torch.float32)
+        weight = strength * weights.view(-1, 1, 1, 1)
         if self.plan.mask is not None:
-            self.mask = F.adaptive_max_pool2d(self.plan.mask.to(weight), z_u.shape[-2:])
-            weight = weight * self.mask[self._active]
+            if self.mask is None:
+                self.mask = F.adaptive_max_pool2d(self.plan.mask.to(weight), z_u.shape[-2:])
+            weight = weight * self.mask[self._on(z_u.device, self._active)]
         elif self.plan.settings.mask_floor is not None:
             weight = weight * self._find_mask(x0_s, x0_u, t, self.plan.settings.mask_floor)
-        level, kind = self.schedule.level(t, z_u), self.schedule.prediction_type
+        level, kind = self.schedule.level(t), self.schedule.prediction_type
         mixed = method.blend(g_s.float(), x0_s, x0_u, weight, level, kind).to(safe.dtype)
         # Where nothing may change and nothing has, rounding must not part the branches; NaN stays, to be refused.
         same = (weight == 0) & (z_s == z_u) & torch.isfinite(mixed)
@@ -357,10 +370,11 @@ class DualDenoiser:
                 found = found * self._attended(dual)
             if self.mask is None:
                 self.mask = found.new_zeros(len(self.plan.weights), *found.shape[1:])
-            rows = [dual[k] for k in fresh]
-            self.mask[rows] = found[fresh]
-            self._parted |= set(compress(rows, found[fresh].flatten(1).any(1).tolist()))
-        return self.mask[dual]
+            rows, found = [dual[k] for k in fresh], found[self._on(found.device, fresh)]
+            self.mask[self._on(found.device, rows)] = found
+            if not self._parted.issuperset(rows):  # once all have parted, nothing is read from the device
+                self._parted |= set(compress(rows, found.flatten(1).any(1).tolist()))
+        return self.mask[self._on(x0_u.device, dual)]
 
     def _attended(self, dual: list[int]) -> Tensor:
         """Where either branch looks at the words in which the two prompts differ, (dual, 1, h, w)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -69,6 +70,19 @@ def test_embedding_sources_change_the_safe_branch_and_only_that(name, sources, s
     assert not np.array_equal(output.images[0], plain.images[0])
     expected = "a man with a flower" if "rewrite" in sources else PROMPT
     assert output.safety[0].safe_prompt == expected
+
+
+def test_a_policys_terms_are_encoded_once_a_call(tiny_dual, monkeypatch):
+    asked, encode = [], tiny_dual.encode_prompt
+
+    @wraps(encode)
+    def counted(*args, **kwargs):
+        asked.extend([tuple(kwargs["prompt"])] if kwargs.get("prompt") else [])
+        return encode(*args, **kwargs)
+
+    monkeypatch.setattr(tiny_dual, "encode_prompt", counted)
+    tiny_dual([PROMPT, "a cat with a sword", "a dog with a knife"], sources="shift", **FAST)
+    assert len(asked) == len(set(asked)) == 4  # the prompts, the safe texts, the terms, their counterparts
 
 
 def test_the_negative_source_is_the_safe_branchs_negative_prompt(stock, dual, seeds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision, apply_sources, differing_tokens, unwanted
+from ..conditions import Decision, Stream, apply_sources, differing_tokens, unwanted
 from ..config import MethodSettings
 from ..denoiser import DualDenoiser, Plan, Preview, Schedule, standing_in
 from ..judges import Judge, Verdict, ask
@@ -74,6 +75,10 @@ class Call:
         self._embeds = pipe._encode(given, pipe._execution_device)
         self._start = OneNoise(len(self.samples))
         self._originals: Tensor | None = None
+
+    @cached_property
+    def _streams(self) -> list[Stream]:
+        return self.pipe._streams(self.given)
 
     def draw(self, rows: list[int], preview: Judge | None = None) -> None:
         """One pass through the stock loop over the samples `rows`, as their decisions and settings say.
@@ -151,7 +156,7 @@ class Call:
         prompts = self.request.texts.get("prompt")
         if prompts is None:
             raise ValueError("settings.mask_attention looks for words: give prompt as text")
-        stream, length = self.pipe._streams(self.given)[0], self._embeds["prompt_embeds"].shape[1]
+        stream, length = self._streams[0], self._embeds["prompt_embeds"].shape[1]
         prompts = [prompts[i // self.request.images_per_prompt] for i in rows]
         safe = [self.samples[i].decision.safe_prompt for i in rows]
         return differing_tokens(prompts, safe, stream.count, length)
@@ -183,7 +188,7 @@ class Call:
         order = [different.index(text) for text in texts]
         safe = {name: value[order] for name, value in encoded.items()}
         if set(self.request.sources) != {"rewrite"}:
-            policy, streams = self.request.policy, self.pipe._streams(self.given)
+            policy, streams = self.request.policy, self._streams
             prompts = [decision.safe_texts["prompt"] for decision in decisions]
             embeds = safe["prompt_embeds"]
             safe["prompt_embeds"] = apply_sources(self.request.sources, embeds, prompts, decisions, policy, streams)

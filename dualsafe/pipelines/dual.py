@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -267,12 +268,13 @@ class DualLatentMixin:
         def count(text: str) -> int:
             return len(tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids)
 
-        def encode(texts: list[str]) -> Encoded:
-            tokens = self._encode_safe(given | {"num_images_per_prompt": 1}, {"prompt": texts})["prompt_embeds"]
+        @cache  # a policy's terms are asked for by every prompt of a call; between calls the encoder may change
+        def encoded(texts: tuple[str, ...]) -> Encoded:
+            tokens = self._encode_safe(given | {"num_images_per_prompt": 1}, {"prompt": list(texts)})["prompt_embeds"]
             part = tokens[:, span]  # a family may take fewer tokens than its tokenizer
             return Encoded(part, [min(count(text), part.shape[1]) for text in texts])
 
-        return Stream(encode, count, span)
+        return Stream(lambda texts: encoded(tuple(texts)), count, span)
 
     def _spatial(self, latents: Tensor, given: dict[str, Any]) -> Tensor:
         """The loop's latents as (N, C, h, w)."""
