@@ -92,7 +92,7 @@ def trace(pipe: DualLatentPipeline, prompt: str, seed: int, **options: Any) -> t
 def clean(schedule: Schedule, t: float, z: Tensor, prediction: Tensor, scale: float) -> Tensor:
     """Predicted clean latents of one branch from its two guidance rows."""
     guided = method.guide(prediction[:1], prediction[1:], scale)
-    return method.clean_latents(z[:1], guided, schedule.level(t, z), schedule.prediction_type)
+    return method.clean_latents(z[:1], guided, schedule.level(t), schedule.prediction_type)
 
 
 def at(steps: list[Step], progress: float) -> Step:

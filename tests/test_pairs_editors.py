@@ -147,7 +147,7 @@ def test_an_existing_picture_gets_a_safe_twin(pictures):
     for each in answers:
         assert_a_pair(each)
     assert [made.original.size for made in answers] == [(64, 64), (64, 64), (128, 32)]
-    assert answers[0].edited_prompt == FLOWER and answers[0].triggers == ("knife",) and answers[0].rows == 40
+    assert answers[0].edited_prompt == FLOWER and answers[0].triggers == ("knife",) and answers[0].rows == 32
     assert_alike(answers[1], editor.make(pictures[1:2])[0])
     shown = [a.labels["item"] for a in load_judge("picto").judge([answers[0].original, answers[0].edited])]
     assert shown == ["knife", "flower"]
