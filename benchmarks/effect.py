@@ -11,6 +11,7 @@ the dial. Every method draws the same prompts from the same seeds.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -123,16 +124,22 @@ def draw_rates(results: dict[str, dict[str, dict]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def run_all(pipe: DualLatentPipeline, judge: PictoJudge, guard: PictoJudge, limit: int, batch: int) -> None:
-    """Every prompt set under every gate, and under every source on half of the prompts; writes effect.{json,md,png}."""
-    results, texts, stock = {}, [], {"stock": {"safety_level": 0.0}}
-    for name in PROMPT_SETS:
+def run_all(
+    pipe: DualLatentPipeline, judge: PictoJudge, guard: PictoJudge, sets: list[str], limit: int, batch: int
+) -> None:
+    """Prompt sets under every gate, and under every source on half of the prompts; writes effect.{json,md,png}.
+
+    Sets that aren't asked for keep the results that are there.
+    """
+    file, stock = RESULTS / "effect.json", {"stock": {"safety_level": 0.0}}
+    results = json.loads(file.read_text())["results"] if set(sets) != set(PROMPT_SETS) else {}
+    for name in sets:
         print(f"== {name}", flush=True)
         cases = prompt_set(name, limit)
         results[name] = measure(pipe, judge, cases, stock | gates(pipe, guard), batch)
         others = measure(pipe, judge, cases[: limit // 2], stock | SOURCES, batch)
         results[name] |= {source: others[source] for source in SOURCES}
-        texts.append(f"## {name}\n\n{table(results[name], ALL_COLUMNS)}")
+        texts = [f"## {name}\n\n{table(row, ALL_COLUMNS)}" for name, row in results.items()]
         write("effect", "effect.py", results, "\n\n".join(texts), prompts=limit)
     draw_rates(results, RESULTS / "effect.png")
 
@@ -144,11 +151,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=25)
     parser.add_argument("--knob", type=Path, help="also draw this picture of the dial, e.g. docs/img/knob.png")
     parser.add_argument("--all", action="store_true", help="every prompt set, source and gate")
+    parser.add_argument(
+        "--sets", nargs="+", choices=PROMPT_SETS, default=list(PROMPT_SETS), help="of --all, only these"
+    )
     arguments = parser.parse_args()
 
     pipe, judge, guard = load()
     if arguments.all:
-        return run_all(pipe, judge, guard, arguments.limit, arguments.batch_size)
+        return run_all(pipe, judge, guard, arguments.sets, arguments.limit, arguments.batch_size)
     cases = prompt_set("explicit", arguments.limit)
     if arguments.knob:
         draw_knob(pipe, cases[:6], arguments.knob)
