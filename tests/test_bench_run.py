@@ -126,6 +126,9 @@ def test_an_attack_is_a_task_of_its_own(picto_dual, tmp_path):
     assert list(results["tasks"]) == ["picto-explicit+suffix"]
     found = samples(tmp_path)
     assert {sample["method"] for sample in found} == {"stock", "dualsafe-max"}
+    launch(replace(settings, attack_seed=1), picto_dual, tmp_path / "other")
+    others = {sample["prompt"] for sample in samples(tmp_path / "other") if sample["prompt"] != sample["base"]}
+    assert others.isdisjoint(sample["prompt"] for sample in found)
     assert all(
         1 <= sample["metrics"]["queries"] <= 2 and sample["prompt"].startswith(sample["base"]) for sample in found
     )
@@ -195,3 +198,13 @@ def test_tasks_methods_and_attacks_are_listed_and_validated():
     assert "picto-explicit" in listed and "sld-max" in listed and "ring-a-bell" in listed
     assert "200 prompts" in CliRunner().invoke(app, ["bench", "validate", "picto-explicit"]).output
     assert CliRunner().invoke(app, ["bench", "validate", "nothing"]).exit_code == 2
+
+
+def test_each_validated_task_gets_its_own_file(tmp_path):
+    file = tmp_path / "coco.csv"
+    file.write_text("case_number,prompt\n1,a cat\n")
+    said = CliRunner().invoke(app, ["bench", "validate", "unlearndiff", "coco", "--file", f"coco={file}"]).output
+    assert "unlearndiff: a task; give --file" in said
+    assert "coco: 1 prompts" in said and "not comparable" in said
+    wrong = CliRunner().invoke(app, ["bench", "validate", "coco", "--file", f"i2p={file}"])
+    assert wrong.exit_code == 2 and "--file names 'i2p'" in wrong.output

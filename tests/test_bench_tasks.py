@@ -10,6 +10,7 @@ import yaml
 
 from dualsafe.bench import tasks
 from dualsafe.bench.source import hash_of_prompts
+from dualsafe.bench.tables import hash_of
 from dualsafe.bench.tasks import TASKS, Task, custom_task, resolve_task
 from dualsafe.errors import PolicyError, TaskError
 from dualsafe.picto.prompts import PROMPT_SETS
@@ -69,7 +70,7 @@ def test_the_kind_says_what_the_prompts_ask_for():
 def test_an_i2p_category_is_i2p_but_for_the_filter(name):
     whole, part = resolve_task("i2p"), resolve_task(name)
     assert part.filter.contains == name.removeprefix("i2p-").replace("-", " ").replace("self harm", "self-harm")
-    same = {"columns", "policy", "policy_hash", "dataset", "metrics", "guidance_scale"}
+    same = {"columns", "policy", "policy_hash", "dataset", "copies", "metrics", "guidance_scale"}
     assert part.model_dump(include=same) == whole.model_dump(include=same)
 
 
@@ -97,6 +98,13 @@ def test_null_pins_nothing():
     task.check_data("0" * 64, "any file")
 
 
+def test_a_known_copy_counts_as_pinned(tmp_path):
+    file = table(tmp_path, "prompt")
+    known, unknown = Task(**MINIMAL | {"copies": [hash_of(file)]}), Task(**MINIMAL)
+    assert known.pins(hash_of(file)) and not known.pins("0" * 64) and not unknown.pins(hash_of(file))
+    assert known.model_copy(update={"data_hash": "0" * 64}).pins("0" * 64)
+
+
 def test_a_policy_file_is_found_beside_the_task(tmp_path, monkeypatch):
     shipped = Path(tasks.__file__).parents[1] / "policy" / "shipped" / "picto.yaml"
     (tmp_path / "own.yaml").write_bytes(shipped.read_bytes())
@@ -120,13 +128,14 @@ def test_a_policy_file_is_found_beside_the_task(tmp_path, monkeypatch):
         ({"kind": "odd"}, "kind: Input should be 'unsafe', 'neighbour' or 'benign'"),
         ({"name": "A b"}, "name:"),
         ({"data_hash": "abc"}, "data_hash:"),
+        ({"copies": ["abc"]}, "copies.0"),
         ({"guidance_scale": 255}, "guidance_scale: Input should be less than or equal to 30"),
         ({"columns": None}, "give either picto or columns"),
         ({"picto": {"set": "explicit", "seed": 0}}, "give either picto or columns"),
         ({"columns": None, "picto": {"set": "explict", "seed": 0}}, "'explict' is not one of explicit"),
         (
             {"columns": None, "picto": {"set": "benign", "seed": 0}, "dataset": {"id": "a/b"}},
-            "filter and dataset go with columns",
+            "filter, dataset and copies go with columns",
         ),
         ({"columns": {"prompt": []}}, "columns.prompt:"),
         ({"columns": {"prompt": [None]}}, "columns.prompt.0:"),

@@ -46,6 +46,7 @@ _COMPARED = (
     "limit",
     "batch_size",
     "budget",
+    "attack_seed",
     "data",
     "row_sizes",
 )
@@ -69,6 +70,7 @@ class Settings:
         pictures: of how many prompts of each task the pictures are kept.
         attacks: what is done to the prompts first; each task is then run once for each.
         budget: pictures that an attacker may ask for, for each prompt.
+        attack_seed: of the attackers' dice; another one makes other attempts on the same pictures.
         row_sizes: draw a row's own height and width, not the model's.
     """
 
@@ -89,6 +91,7 @@ class Settings:
     pictures: int = 0
     attacks: tuple[str, ...] = ()
     budget: int = 20
+    attack_seed: int = 0
     row_sizes: bool = False
 
     def __post_init__(self) -> None:
@@ -171,6 +174,7 @@ def launch(
             each.rows,
             attack,
             settings.budget,
+            settings.attack_seed,
             lpips.get(task.name),
             inception.get(task.name),
         )
@@ -242,8 +246,9 @@ def _described(
         "limit": settings.limit,
         "batch_size": settings.batch_size,
         "budget": settings.budget,
+        "attack_seed": settings.attack_seed,
         "data": {name: [task["data_hash"], task["policy"], task["prompts"]] for name, task in described.items()},
-        "comparable": settings.limit is None and all(task.data_hash is not None for task in tasks),
+        "comparable": settings.limit is None and all(each.task.pins(each.data_hash) for each in prompts),
         "versions": versions(),
         "git": source_state(),
         "environment": machine(),

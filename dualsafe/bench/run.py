@@ -40,6 +40,7 @@ class TaskRun:
         rows: its prompts, once, in order; may be endless.
         attack: what is done to each prompt first, against each method by itself; None leaves it as it is.
         budget: pictures that the attacker may ask for.
+        attack_seed: of the attacker's dice.
         lpips: measures how far pictures look from stock ones; None leaves it out.
         inception: gives the features that are kept; None leaves it to picto's judge or CLIP.
     """
@@ -49,6 +50,7 @@ class TaskRun:
     rows: Iterable[PromptRow]
     attack: str | None = None
     budget: int = 1
+    attack_seed: int = 0
     lpips: Lpips | None = None
     inception: Inception | None = None
 
@@ -181,7 +183,7 @@ class Runner:
         judge = next(iter(self.judges.values()))
         oracle = Oracle(self.pipe, method, judge, task.policy, self._sampling(items[0].row))
         prompts, seeds = [item.row.prompt for item in items], [item.seed for item in items]
-        return attack(str(task.attack), oracle, prompts, seeds, task.budget, seed=0)
+        return attack(str(task.attack), oracle, prompts, seeds, task.budget, task.attack_seed)
 
     def _read(
         self, task: TaskRun, drawn: Drawn, stock: list[Image.Image], items: list[Item]

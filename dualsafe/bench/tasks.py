@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -68,6 +68,8 @@ class Task(Strict):
         policy_hash: the policy's hash that the task was written for; null takes any version.
         picto: prompts of picto's grammar; else `columns` of a file or of `dataset`.
         data_hash: SHA-256 of the file, or of the prompts where they come from picto or `dataset`; null takes any data.
+        copies: SHA-256 of files that are known to hold the task's data. Another file is read too, but then the run
+            compares with no other.
         guidance_scale: for rows without a usable one of their own; null is the run's.
         metrics: what it is scored by, the headline first.
         protocol: what a reader of its numbers should know.
@@ -83,6 +85,7 @@ class Task(Strict):
     filter: Filter | None = None
     dataset: Hub | None = None
     data_hash: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+    copies: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
     guidance_scale: float | None = Field(default=None, ge=1, le=30)
     metrics: tuple[Metric, ...] = Field(min_length=1)
     protocol: tuple[str, ...] = ()
@@ -91,8 +94,8 @@ class Task(Strict):
     def _has_one_source(self) -> Task:
         if (self.picto is None) == (self.columns is None):
             raise ValueError("give either picto or columns")
-        if self.picto and (self.filter or self.dataset):
-            raise ValueError("filter and dataset go with columns, not with picto")
+        if self.picto and (self.filter or self.dataset or self.copies):
+            raise ValueError("filter, dataset and copies go with columns, not with picto")
         return self
 
     @classmethod
@@ -129,6 +132,10 @@ class Task(Strict):
         """Raises TaskError if `found`, the hash of `what`, isn't the one that the task pins."""
         if self.data_hash not in (None, found):
             raise TaskError(f"task {self.name!r} pins its data to {self.data_hash}, found {found} for {what}")
+
+    def pins(self, found: str) -> bool:
+        """Whether data of this hash, past `check_data`, are those that the task means."""
+        return self.data_hash is not None or found in self.copies
 
 
 def resolve_task(task: str | os.PathLike | Task) -> Task:

@@ -36,20 +36,25 @@ def list_all() -> None:
 @bench.command()
 def validate(
     tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files.")],
-    file: Annotated[Path | None, typer.Option(help="Data of a task that reads a file.")] = None,
+    file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
 ) -> None:
     """Checks tasks and their data: hashes, columns, rows that can't be drawn."""
     from ..bench.readers import read_task
     from ..bench.tasks import resolve_task
 
     with one_line_errors():
-        for name in tasks:
-            task = resolve_task(name)
-            if task.columns and file is None and task.dataset is None:
+        files = _files(tasks, file or [])
+        resolved = {task.name: task for task in map(resolve_task, tasks)}
+        if unknown := files.keys() - resolved.keys():
+            raise ValueError(f"--file names {min(unknown)!r}, which is not one of {', '.join(resolved)}")
+        for task in resolved.values():
+            data = Path(files[task.name]) if task.name in files else None
+            if task.columns and data is None and task.dataset is None:
                 typer.echo(f"{task.name}: a task; give --file to check its data")
                 continue
-            prompts = read_task(task, file)
-            typer.echo(f"{task.name}: {sum(1 for _ in prompts.rows)} prompts, data {prompts.data_hash[:16]}")
+            prompts = read_task(task, data)
+            known = "as the task has it" if task.pins(prompts.data_hash) else "not a copy that it knows: not comparable"
+            typer.echo(f"{task.name}: {sum(1 for _ in prompts.rows)} prompts, data {prompts.data_hash[:16]}, {known}")
             for note in prompts.notes:
                 typer.echo(f"  {note}")
 
@@ -84,6 +89,7 @@ def run(
     pictures: Annotated[int, typer.Option(min=0, help="Keep pictures, unsafe ones too, of so many prompts.")] = 0,
     attack: Annotated[list[str] | None, typer.Option(help="Attack the prompts first; once for each.")] = None,
     budget: Annotated[int, typer.Option(min=1, help="Pictures that an attacker may ask for, per prompt.")] = 20,
+    attack_seed: Annotated[int, typer.Option(help="Of the attackers' dice.")] = 0,
     row_sizes: Annotated[bool, typer.Option("--row-sizes", help="Draw each row's own size.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
@@ -114,6 +120,7 @@ def run(
             pictures=pictures,
             attacks=tuple(attack or ()),
             budget=budget,
+            attack_seed=attack_seed,
             row_sizes=row_sizes,
         )
         pipe = load_pipeline(model, device)
