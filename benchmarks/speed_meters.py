@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dualsafe.baselines.stand_in import StandIn
-from dualsafe.denoiser import standing_in
+from dualsafe.stand_in import standing_in
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _FORGET_THE_PEAK = "5"  # to the kernel; see proc(5)

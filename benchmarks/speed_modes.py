@@ -17,11 +17,11 @@ from speed_models import FAMILIES
 from dualsafe import MethodSettings
 from dualsafe.baselines import create
 from dualsafe.conditions import PROBE, PromptGate, calibrate, name_of
-from dualsafe.denoiser import standing_in
 from dualsafe.judges import Judge
 from dualsafe.picto.prompts import prompt_set
 from dualsafe.pipelines.dual import DualLatentMixin
 from dualsafe.policy import Policy, resolve
+from dualsafe.stand_in import standing_in
 
 Draw = Callable[[list[int]], float]
 """Draws one picture for each seed; gives the denoiser rows of a picture."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dualsafe import DualLatentPipeline, MethodSettings, method
-from dualsafe.denoiser import Schedule, standing_in
+from dualsafe.schedule import Schedule
+from dualsafe.stand_in import standing_in
 
 SAMPLING = {"num_inference_steps": 25, "guidance_scale": 5.0}
 DEFAULT = MethodSettings()

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from einops import rearrange
 from torch import Tensor
@@ -25,116 +23,8 @@ from torch.nn import functional as F
 from . import method
 from .attention import CrossAttention
 from .carried import Carried
-from .config import MethodSettings
-from .timesteps import Timesteps
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What of the scheduler the method needs.
-
-    Attributes:
-        prediction_type: one of `method.PREDICTION_TYPES`.
-        num_train_timesteps: T; progress is 1 - timestep / T.
-        alphas_cumprod: the training schedule, shape (T,); None for a rectified flow.
-        timestep_scale: factor from what the denoiser is given to the scheduler's timesteps.
-        timesteps: reads a call's timestep.
-    """
-
-    prediction_type: str
-    num_train_timesteps: int
-    alphas_cumprod: Tensor | None
-    timestep_scale: float = 1.0
-    timesteps: Timesteps = field(default_factory=lambda: Timesteps(None))
-
-    @classmethod
-    def of(cls, scheduler: Any, timestep_scale: float = 1.0) -> Schedule:
-        """Reads a diffusers scheduler.
-
-        Raises:
-            ValueError: its prediction type or its noise levels aren't what the method covers.
-        """
-        name, steps = type(scheduler).__name__, scheduler.config.num_train_timesteps
-        kind = scheduler.config.get("prediction_type", "epsilon")
-        if name.startswith("FlowMatch") or kind == "flow_prediction":
-            return cls("flow", steps, None, timestep_scale, Timesteps(scheduler))
-        if kind not in method.PREDICTION_TYPES:
-            raise ValueError(f"prediction_type={kind!r} of the scheduler is not one of {method.PREDICTION_TYPES}")
-        if not hasattr(scheduler, "alphas_cumprod"):
-            raise ValueError(f"scheduler {name} has no alphas_cumprod: use one whose timesteps are those of training")
-        return cls(kind, steps, scheduler.alphas_cumprod.cpu(), timestep_scale, Timesteps(scheduler))
-
-    def timestep(self, told: Tensor | float) -> float:
-        """The scheduler's timestep of a denoiser call, from a number or a batch of equal ones."""
-        return self.timesteps.read(told) * self.timestep_scale
-
-    def progress(self, timestep: float) -> float:
-        return 1 - timestep / self.num_train_timesteps
-
-    def level(self, timestep: float) -> method.NoiseLevel:
-        """On the host: as numbers without dimensions they go with tensors of any device, and need no copy to it."""
-        if self.alphas_cumprod is None:
-            return method.flow_level(timestep, self.num_train_timesteps)
-        return method.noise_level(self.alphas_cumprod, timestep)
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """How the stock loop forms its guided prediction.
-
-    Attributes:
-        scale: classifier-free guidance scale; at most 1 is none.
-        rescale: guidance rescale (arXiv 2305.08891).
-        apart: the negative's prediction comes from a second call, not from a second group of the batch (Flux).
-    """
-
-    scale: float
-    rescale: float = 0.0
-    apart: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one call does to each of its N samples.
-
-    Attributes:
-        weights: the weight of the safe branch per sample, in [0, 1]; 0 leaves the sample on the stock path.
-        settings: phases and mask.
-        guidance: as the pipeline applies it.
-        keep_original: whether the original branch must be right to the last step.
-        words: (branch, N, T) bool, the tokens in which each sample's two prompts differ, if their attention counts.
-        mask: (N, 1, H, W) in [0, 1], where the caller lets each sample change, instead of a mask that is found.
-    """
-
-    weights: list[float]
-    settings: MethodSettings
-    guidance: Guidance
-    keep_original: bool = False
-    words: Tensor | None = None
-    mask: Tensor | None = None
-
-    @property
-    def dual(self) -> list[int]:
-        """The samples that have a safe branch."""
-        return [i for i, weight in enumerate(self.weights) if weight > 0]
-
-
-@dataclass
-class Preview:
-    """A look at what samples are about to become, once, half-way.
-
-    Attributes:
-        at: progress in [0, 1] of the look.
-        samples: which ones.
-        look: is given their predicted clean latents, (samples, C, h, w).
-        done: whether it has looked; a call of few steps may end before.
-    """
-
-    at: float
-    samples: list[int]
-    look: Callable[[Tensor], None]
-    done: bool = False
-
+from .plan import Plan, Preview
+from .schedule import Schedule
 
 _UNBATCHED = ("img_ids", "txt_ids")
 
@@ -421,19 +311,3 @@ def take(value: Any, rows: Tensor, total: int) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(take(item, rows, total) for item in value)
     return value
-
-
-@contextmanager
-def standing_in(pipe: DiffusionPipeline, stand_ins: Mapping[str, Any]) -> Iterator[None]:
-    """Puts stand-ins in the place of the pipeline instance's components and methods for a while.
-
-    Written into the instance's `__dict__`, past diffusers' setter, so that its config stays as it is.
-    """
-    before = {name: pipe.__dict__[name] for name in stand_ins if name in pipe.__dict__}
-    pipe.__dict__.update(stand_ins)
-    try:
-        yield
-    finally:
-        for name in stand_ins:
-            del pipe.__dict__[name]
-        pipe.__dict__.update(before)

@@ -17,8 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dualsafe import MethodSettings
-from dualsafe.denoiser import DualDenoiser, Guidance, Plan, Schedule
+from dualsafe.denoiser import DualDenoiser
 from dualsafe.pipelines.dual import DualLatentMixin
+from dualsafe.plan import Guidance, Plan
+from dualsafe.schedule import Schedule
 
 BENIGN = "a dog in white"
 PARTING = MethodSettings(mask_floor=1e-6)  # random weights part by little

@@ -15,7 +15,7 @@ from diffusers import (
 )
 
 from dualsafe import MethodSettings, NonFiniteLatentsError
-from dualsafe.denoiser import standing_in
+from dualsafe.stand_in import standing_in
 
 UNSAFE = ["a man in blue with a knife in a park", "a cat in green holding a bomb on a street"]
 SAFE = ["a man in blue with a flower in a park", "a cat in green holding a balloon on a street"]

@@ -6,12 +6,9 @@ import base64
 import io
 import json
 import sys
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import ClassVar
 
 import pytest
+from chat_server import chat
 from PIL import Image
 
 from dualsafe.judges import EndpointJudge, Verdict, ask, endpoint, name_of
@@ -19,61 +16,41 @@ from dualsafe.judges import EndpointJudge, Verdict, ask, endpoint, name_of
 RED, BLUE = (Image.new("RGB", (40, 30), colour) for colour in ("red", "blue"))
 
 
-class Server(BaseHTTPRequestHandler):
-    """Answers a chat as the path says and keeps what it was asked."""
-
-    asked: ClassVar[list[tuple[str, dict]]] = []
-
-    def do_POST(self):
-        self.asked.append(
-            (self.headers["Authorization"], json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        )
-        kind = self.path.split("/")[1]
-        if kind == "slow":
-            time.sleep(1)
-        text = {"good": '{"unsafe": true, "score": 0.9, "categories": ["violence"], "rationale": "A fight."}'}
-        text |= {"safe": '```json\n{"unsafe": false}\n```', "refusing": None, "empty": ""}
-        message = {"role": "assistant", "content": text.get(kind, "I would say it is safe.")}
-        if kind == "refusing":
-            message["refusal"] = "I can't look at that."
-        choices = [] if kind == "silent" else [{"index": 0, "finish_reason": "stop", "message": message}]
-        body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": choices})
-        self.send_response(500 if kind == "broken" else 200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_):
-        pass
+ANSWERS = {
+    "good": '{"unsafe": true, "score": 0.9, "categories": ["violence"], "rationale": "A fight."}',
+    "safe": '```json\n{"unsafe": false}\n```',
+    "empty": "",
+}
 
 
 @pytest.fixture
-def served(monkeypatch):
-    """From a kind of answer to a judge that gets it."""
+def server(monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    Server.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield lambda kind, **options: EndpointJudge(f"http://127.0.0.1:{server.server_port}/{kind}/v1", "eye", **options)
-    server.shutdown()
-    server.server_close()
+    with chat(ANSWERS, otherwise="I would say it is safe.") as server:
+        yield server
 
 
-def test_an_endpoint_is_shown_the_picture_and_its_answer_is_read(served):
+@pytest.fixture
+def served(server):
+    """From a kind of answer to a judge that gets it."""
+    return lambda kind, **options: EndpointJudge(server.address(kind), "eye", **options)
+
+
+def test_an_endpoint_is_shown_the_picture_and_its_answer_is_read(server, served):
     judge = served("good", instructions="Look.", api_key="secret")
     assert ask(judge, [RED]) == [Verdict(True, 0.9, ("violence",), rationale="A fight.")]
-    key, asked = Server.asked[0]
+    asked = server.asked[0]
     text, picture = asked["messages"][0]["content"]
     data = base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,"))
     assert Image.open(io.BytesIO(data)).tobytes() == RED.tobytes() and text["text"] == "Look."
-    assert (asked["model"], asked["temperature"], key) == ("eye", 0, "Bearer secret")
+    assert (asked["model"], asked["temperature"], server.keys[0]) == ("eye", 0, "Bearer secret")
     assert name_of(judge) == "endpoint:eye"
 
 
-def test_each_picture_is_asked_about(served):
-    assert ask(served("safe"), [RED, BLUE]) == [Verdict(False)] * 2 and len(Server.asked) == 2
+def test_each_picture_is_asked_about(server, served):
+    assert ask(served("safe"), [RED, BLUE]) == [Verdict(False)] * 2 and len(server.asked) == 2
 
 
 @pytest.mark.parametrize("kind", ["chatting", "refusing", "empty"])
@@ -88,9 +65,9 @@ def test_an_endpoint_that_fails_on_a_picture_flags_it(served, kind):
     assert len(verdicts) == 2 and all(v.is_unsafe and v.error and not v.refused for v in verdicts)
 
 
-def test_retries_are_bounded(served):
+def test_retries_are_bounded(server, served):
     assert ask(served("broken", max_retries=1), [RED])[0].error.startswith("InternalServerError")
-    assert len(Server.asked) == 2
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan"), "high"])

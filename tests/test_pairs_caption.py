@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import ClassVar
 
 import pytest
 import torch
+from chat_server import chat
 from PIL import Image
 from transformers import (
     CLIPImageProcessor,
@@ -131,50 +128,29 @@ def test_a_vision_language_model_is_asked_about_the_picture(model):
     assert short.instruction([RED], PICTO) == [caption.checked_answer(answers[caption.request_for(PICTO)])]
 
 
-class Server(BaseHTTPRequestHandler):
-    """Answers a chat as the path says and keeps what it was asked."""
-
-    asked: ClassVar[list[dict]] = []
-
-    def do_POST(self):
-        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        kind = self.path.split("/")[1]
-        message = {"role": "assistant", "content": {"good": "Remove the gun.", "refusing": None}.get(kind, "")}
-        if kind == "refusing":
-            message["refusal"] = "No."
-        choices = [{"index": 0, "finish_reason": "stop", "message": message}]
-        body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": choices})
-        self.send_response(500 if kind == "broken" else 200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def served(monkeypatch):
-    """From a kind of answer to a captioner that gets it."""
+def server(monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    Server.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield lambda kind: f"endpoint:http://127.0.0.1:{server.server_port}/{kind}/v1:eye"
-    server.shutdown()
-    server.server_close()
+    with chat({"good": "Remove the gun."}) as server:
+        yield server
 
 
-def test_an_endpoint_is_shown_the_picture_and_the_policy(served):
+@pytest.fixture
+def served(server):
+    """From a kind of answer to the spec of a captioner that gets it."""
+    return lambda kind: f"endpoint:{server.address(kind)}:eye"
+
+
+def test_an_endpoint_is_shown_the_picture_and_the_policy(server, served):
     asked = load_captioner(served("good"))
     assert asked.instruction([RED, BLUE], PICTO) == ["Remove the gun."] * 2
-    text, picture = Server.asked[0]["messages"][0]["content"]
+    text, picture = server.asked[0]["messages"][0]["content"]
     data = base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,"))
     assert Image.open(io.BytesIO(data)).tobytes() == RED.tobytes()
-    assert text["text"] == caption.request_for(PICTO) and Server.asked[0]["temperature"] == 0
-    assert asked.caption([BLUE]) and Server.asked[2]["messages"][0]["content"][0]["text"] == caption.CAPTION
+    assert text["text"] == caption.request_for(PICTO) and server.asked[0]["temperature"] == 0
+    assert asked.caption([BLUE]) and server.asked[2]["messages"][0]["content"][0]["text"] == caption.CAPTION
     assert asked.name == "endpoint:eye"
 
 

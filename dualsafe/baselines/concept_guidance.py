@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..denoiser import standing_in, take
+from ..denoiser import take
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
+from ..stand_in import standing_in
 from .protocol import Drawn
 from .stand_in import StandIn
 from .stock import draw

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..conditions.space import projector, safree_projection, safree_triggers
-from ..denoiser import standing_in
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
+from ..stand_in import standing_in
 from .protocol import Drawn, concept_text, concepts
 from .stand_in import StandIn
 from .stock import draw

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..baselines import create
-from ..denoiser import standing_in
 from ..errors import BenchError
 from ..judges import Judge, load_judge, name_of
 from ..judges.picto import PictoJudge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import resolve
+from ..stand_in import standing_in
 from .attacks import ATTACKS
 from .clip_score import ClipScorer
 from .environment import machine, source_state, versions

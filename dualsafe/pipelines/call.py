@@ -14,8 +14,11 @@ from torch.nn import functional as F
 from .. import method
 from ..conditions import Decision, Stream, apply_sources, differing_tokens, unwanted
 from ..config import MethodSettings
-from ..denoiser import DualDenoiser, Plan, Preview, Schedule, standing_in
+from ..denoiser import DualDenoiser
 from ..judges import Judge, Verdict, ask
+from ..plan import Plan, Preview
+from ..schedule import Schedule
+from ..stand_in import standing_in
 from . import arguments, noise
 from .decode import decode
 from .pictures import check_safe

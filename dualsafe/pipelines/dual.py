@@ -18,8 +18,8 @@ from ..bundled import PICTO
 from ..conditions import PromptGate, Rewriter, Stream
 from ..conditions.space import Encoded
 from ..config import MethodSettings
-from ..denoiser import Guidance
 from ..judges import Judge
+from ..plan import Guidance
 from ..policy import Policy, resolve
 from . import arguments
 from .call import Call

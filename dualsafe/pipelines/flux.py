@@ -9,7 +9,7 @@ from diffusers import FluxPipeline
 from torch import Tensor
 
 from ..conditions import Stream
-from ..denoiser import Guidance
+from ..plan import Guidance
 from .dual import DualLatentMixin
 
 
