@@ -5,8 +5,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
 TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour benign)
+FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
-.PHONY: demo test test-oldest docs demo-app-test serve-test bench bench-full pairs guards clean
+.PHONY: demo test test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -44,12 +45,20 @@ serve-test: .venv/.installed-test
 	$(BIN)/python -m pytest tests/test_serve.py tests/test_serve_batching.py tests/test_serve_live.py \
 		tests/test_serve_fuzz.py tests/test_serve_load.py
 
-# Every method on every prompt set, in short; bench-full takes hours. Both go on where they were stopped.
+# Every method on every prompt set, in short; the full form takes hours, a third less with two cores and `make -j2`.
+# Both go on where they were stopped.
 bench: .venv/.installed-test
 	$(BIN)/dualsafe bench run $(TASKS) --limit 40 --steps 20 --pictures 4 --resume --out out/bench
 
-bench-full: .venv/.installed-test
-	$(BIN)/dualsafe bench run $(TASKS) --steps 20 --pictures 4 --resume --out out/bench-full
+bench-full: bench-full-a bench-full-b
+	rm -rf out/bench-full
+	$(BIN)/dualsafe bench merge out/bench-full-a out/bench-full-b --out out/bench-full
+
+bench-full-a: .venv/.installed-test
+	$(FULL) picto-explicit picto-implicit picto-neighbour --out out/bench-full-a
+
+bench-full-b: .venv/.installed-test
+	$(FULL) picto-synonym picto-obfuscated picto-benign --out out/bench-full-b
 
 # 2,000 verified pairs and their null edits; then who judges them well, and what a guard learns from them.
 pairs: .venv/.installed-test

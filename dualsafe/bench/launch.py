@@ -19,7 +19,7 @@ from .clip_score import ClipScorer
 from .environment import machine, source_state, versions
 from .perceptual import HUB, Inception, Lpips, instrument
 from .readers import Prompts, read_task
-from .record import Record
+from .record import COMPARED, Record
 from .run import REFERENCE, Runner, TaskRun
 from .score import write_results
 from .tasks import Task, resolve_task
@@ -31,25 +31,6 @@ DEFAULT_METHODS: tuple[str, ...] = (
     "dualsafe-low+preview", "dualsafe-medium+preview", "dualsafe-high+preview", "dualsafe-max+preview",
     "dualsafe-max+verify",
 )  # fmt: skip
-
-_COMPARED = (
-    "methods",
-    "judge_specs",
-    "guard",
-    "clip",
-    "lpips",
-    "inception",
-    "model",
-    "steps",
-    "guidance_scale",
-    "seeds",
-    "limit",
-    "batch_size",
-    "budget",
-    "attack_seed",
-    "data",
-    "row_sizes",
-)
 
 
 @dataclass(frozen=True)
@@ -149,7 +130,7 @@ def launch(
     features = {task.name: "inception" if task.name in inception else space for task in tasks}
     run = _described(settings, list(order), list(judges), features, tasks, prompts, command)
     run |= {"lpips": _weights(lpips), "inception": _weights(inception), "notes": no_lpips + no_inception}
-    record = Record(out, run, _COMPARED, resume)
+    record = Record(out, run, COMPARED, resume)
     sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
     if settings.guidance_scale is not None:
         sampling["guidance_scale"] = settings.guidance_scale

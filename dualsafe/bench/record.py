@@ -15,6 +15,25 @@ from ..files import write_whole
 
 Line = TypeVar("Line", bound=BaseModel)
 SAMPLES, RUN = "samples.jsonl", "run.json"
+COMPARED = (
+    "methods",
+    "judge_specs",
+    "guard",
+    "clip",
+    "lpips",
+    "inception",
+    "model",
+    "steps",
+    "guidance_scale",
+    "seeds",
+    "limit",
+    "batch_size",
+    "budget",
+    "attack_seed",
+    "data",
+    "row_sizes",
+)
+"""What must be the same for a run to be resumed, or merged with another."""
 
 
 class Record:

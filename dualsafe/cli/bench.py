@@ -144,6 +144,19 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
 
 
 @bench.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs of different tasks.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run that holds them all.")],
+) -> None:
+    """Makes one run of several, of different tasks and the same settings, and scores it."""
+    with one_line_errors():
+        from ..bench.merge import merge as merged
+        from ..bench.report import write_report
+
+        typer.echo(write_report(merged(folders, out)))
+
+
+@bench.command()
 def compare(
     a: Annotated[str, typer.Argument(metavar="FOLDER:METHOD", help="A run's folder and one of its methods.")],
     b: Annotated[str, typer.Argument(metavar="FOLDER:METHOD", help="The other; the same folder or another.")],
