@@ -19,17 +19,18 @@ _TEMPLATE = Path(__file__).parent / "report.html.jinja"
 _NOT_SETTINGS = ("tasks", "notes", "definitions", "versions", "environment", "intervals")
 
 
-def write_report(folder: str | Path, prompts: int = PROMPTS) -> Path:
+def write_report(folder: str | Path, prompts: int = PROMPTS, results: dict[str, Any] | None = None) -> Path:
     """Scores a run again, without its model, and writes results.json, leaderboard.md and report.html beside it.
 
     Args:
         prompts: how many prompts of each task are shown with their pictures, if the run kept any.
+        results: of this run, as `launch` returns them; then it isn't scored again, and only the report is written.
 
     Raises:
         BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.
     """
     folder = Path(folder)
-    results = write_results(folder)
+    results = write_results(folder) if results is None else results
     html = render(results, grids(folder, results["judges"], prompts))
     path = folder / "report.html"
     write_whole(path, lambda file: file.write(html.encode("utf-8")))

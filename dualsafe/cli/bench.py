@@ -127,8 +127,8 @@ def run(
         pipe.set_progress_bar_config(disable=True)
         command = shlex.join(["dualsafe", *sys.argv[1:]])
         with resumable(out), Bar("picture") as bar:
-            launch(settings, pipe, out, resume, command, bar.show)
-        write_report(out)
+            results = launch(settings, pipe, out, resume, command, bar.show)
+        write_report(out, results=results)
         typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
         typer.echo(out / "report.html")
 
