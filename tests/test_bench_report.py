@@ -11,6 +11,7 @@ from bench_runs import HACK, METHODS, drawn_run, failed, sample, write_run
 from PIL import Image
 
 from dualsafe.bench.leaderboard import leaderboard
+from dualsafe.bench.names import number
 from dualsafe.bench.plots import cost_bars, heatmap, tradeoff, tradeoff_plot
 from dualsafe.bench.report import write_report
 from dualsafe.bench.score import score, write_results
@@ -246,3 +247,10 @@ def test_plots_are_drawn_where_there_is_something_to_draw(run, tmp_path):
 def test_a_run_in_which_everything_failed_still_has_a_report(tmp_path):
     text = write_report(write_run(tmp_path, [failed("explicit", name, "a") for name in METHODS])).read_text("utf-8")
     assert text.count("1 failed under") == 3 and "out of memory" in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"), [("kept", -1e-8, "0.000"), ("kept", -0.25, "-0.250"), ("memory", 2**20, "1")]
+)
+def test_a_number_is_in_its_unit_and_never_a_negative_zero(metric, value, said):
+    assert number(metric, value) == said

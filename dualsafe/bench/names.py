@@ -79,7 +79,7 @@ def heading(metric: str) -> str:
 def number(metric: str, value: float) -> str:
     """A metric's value as text, in its unit."""
     scale, digits = _SCALES.get(metric, (1, 3))
-    return f"{value * scale:.{digits}f}"
+    return f"{round(value * scale, digits) + 0.0:.{digits}f}"  # + 0.0: rounding may leave a negative zero
 
 
 def interval(metric: str, estimate: dict[str, Any]) -> str:
