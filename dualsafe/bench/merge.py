@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from ..errors import BenchError
 from ..files import write_whole
-from .record import COMPARED, RUN, SAMPLES, read_run
+from .record import COMPARED, RUN, SAMPLES, read_run, write_run
 
 _SAME = (*(key for key in COMPARED if key != "data"), "judges", "safety_checker", "versions", "git")
 
@@ -37,8 +37,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Path:
         if (folder / "images").is_dir():
             shutil.copytree(folder / "images", out / "images", dirs_exist_ok=True)
     write_whole(out / SAMPLES, lambda file: _copy(sources, file))
-    text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
-    write_whole(out / RUN, lambda file: file.write(text.encode("utf-8")))
+    write_run(out, run)
     return out
 
 

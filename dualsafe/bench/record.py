@@ -64,8 +64,7 @@ class Record:
             raise BenchError(f"{folder} can't be resumed: its {key} is {held.get(key)!r}, now {run[key]!r}")
         folder.mkdir(parents=True, exist_ok=True)
         if held is None:
-            text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
-            write_whole(folder / RUN, lambda file: file.write(text.encode("utf-8")))
+            write_run(folder, run)
         self._drop_last_unit()
 
     def add(self, samples: list[dict[str, Any]]) -> None:
@@ -91,6 +90,12 @@ class Record:
                     self.done, start = unit, end
                 end += len(line)
         os.truncate(path, start)
+
+
+def write_run(folder: Path, run: dict[str, Any]) -> None:
+    """Writes a run's settings into its folder."""
+    text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
+    write_whole(folder / RUN, lambda file: file.write(text.encode("utf-8")))
 
 
 def read_run(folder: Path) -> dict[str, Any]:
