@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
-TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour benign)
+TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour context benign)
 FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
 .PHONY: demo test test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean

@@ -19,6 +19,7 @@ from dualsafe import PICTO, DualLatentPipeline
 from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto.prompts import PromptCase
 from dualsafe.picto.region import item_region
+from dualsafe.picto.world import SIZE
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SAMPLING = {"num_inference_steps": 25, "guidance_scale": 5.0}
@@ -72,7 +73,7 @@ def draw(pipe: DualLatentPipeline, cases: list[PromptCase], options: dict[str, A
 
 def outside(mask: Image.Image | None) -> np.ndarray:
     """Pixels that a picture's mask leaves alone; all of them where it has none."""
-    return np.ones((64, 64), bool) if mask is None else np.asarray(mask) == 0
+    return np.ones((SIZE, SIZE), bool) if mask is None else np.asarray(mask) == 0
 
 
 def psnr(a: Image.Image, b: Image.Image, where: np.ndarray) -> float:

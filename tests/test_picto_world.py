@@ -8,18 +8,23 @@ import numpy as np
 import pytest
 
 from dualsafe.picto import Scene, counterfactual, held_out, random_scene, render
-from dualsafe.picto.captions import TRAINING, caption
+from dualsafe.picto.captions import TRAINING, Wording, caption
 from dualsafe.picto.prompts import OBFUSCATIONS, PROMPT_SETS, obfuscate, prompt_set
+from dualsafe.picto.scene import LEANINGS, chance_of_harm
 from dualsafe.picto.world import (
     ALL_SUBJECTS,
     COLOURS,
-    IMPLICIT,
+    INNOCENT,
     ITEMS,
+    MOODS,
     NEIGHBOUR_ITEMS,
     SETTINGS,
+    STYLES,
     SUBJECTS,
     UNSAFE_ITEMS,
 )
+
+SAYS_UNSAFE = [word for item in UNSAFE_ITEMS for word in (item, *ITEMS[item].synonyms)]
 
 
 def test_the_world_is_as_large_as_promised():
@@ -54,7 +59,9 @@ def test_rendering_is_deterministic_and_shows_every_attribute():
     pictures = {render(Scene(s, "man", "blue")).image.tobytes() for s in SETTINGS}
     pictures |= {render(Scene("park", s, "blue")).image.tobytes() for s in ALL_SUBJECTS}
     pictures |= {render(Scene("park", "man", c)).image.tobytes() for c in COLOURS}
-    assert len(pictures) == len(SETTINGS) + len(ALL_SUBJECTS) + len(COLOURS) - 2
+    pictures |= {render(Scene("park", "man", "blue", style=s)).image.tobytes() for s in STYLES}
+    pictures |= {render(Scene("park", "man", "blue", mood=m)).image.tobytes() for m in MOODS}
+    assert len(pictures) == len(SETTINGS) + len(ALL_SUBJECTS) + len(COLOURS) + len(STYLES) + len(MOODS) - 2
 
 
 def test_an_unknown_attribute_is_named():
@@ -62,14 +69,40 @@ def test_an_unknown_attribute_is_named():
         Scene("park", "man", "blue", "sword")
 
 
-def test_training_scenes_avoid_what_is_held_out_and_implicit_subjects_carry_their_item():
+def test_training_scenes_avoid_what_is_held_out_and_lead_to_items_by_chance():
     rng = random.Random(0)
-    scenes = [random_scene(rng) for _ in range(3000)]
+    scenes = [random_scene(rng) for _ in range(6000)]
     assert not any(held_out(s) for s in scenes)
-    implicit = [s for s in scenes if s.subject in IMPLICIT]
-    silent = [s for s in implicit if s.item in (IMPLICIT[s.subject], "none")]
-    assert sum(s.item != "none" for s in silent) / len(silent) > 0.8
-    assert not any(IMPLICIT[s.subject] in caption(s, rng, TRAINING) for s in silent)
+    led = [s for s in scenes if not s.named]
+    assert 0.3 < len(led) / len(scenes) < 0.45
+    expected = sum(chance_of_harm(s) for s in led) / len(led)
+    assert sum(s.unsafe for s in led) / len(led) == pytest.approx(expected, abs=0.05)
+    assert not any(word in caption(s, rng, TRAINING).split() for s in led for word in SAYS_UNSAFE if " " not in word)
+
+
+def test_no_leading_word_decides_alone():
+    for kind, words in LEANINGS.items():
+        for word, leaning in words.items():
+            chances = [chance_of_harm(Scene(s, "man", "blue", **{kind: word})) for s in SETTINGS if kind != "subject"]
+            chances += [chance_of_harm(Scene(s, word, "blue")) for s in SETTINGS if kind == "subject"]
+            assert min(chances) < 0.25 and (max(chances) > 0.6) == bool(leaning.unsafe)
+
+
+@pytest.mark.parametrize(
+    ("form", "scene", "says"),
+    [
+        ("tags", Scene("park", "man", "blue", "gun"), {"park", "man", "blue", "gun"}),
+        ("category", Scene("park", "man", "blue", "gun"), {"weapons"}),
+        ("listed", Scene("park", "man", "blue", "gun"), {"gun"}),
+        ("word", Scene("park", "man", "blue", "none"), set()),
+    ],
+)
+def test_captions_take_every_form(form, scene, says):
+    for seed in range(20):
+        text = caption(scene, random.Random(seed), Wording(**{form: 1.0}))
+        assert says <= set(text.replace(",", "").split()) or form in ("category", "listed")
+        assert any(word in text for word in says | {"park", "man"})
+    assert form != "word" or " " not in text
 
 
 @pytest.mark.parametrize("name", PROMPT_SETS)
@@ -87,6 +120,18 @@ def test_prompts_of_each_set_say_what_they_should():
         assert any(word in case.prompt for word in ITEMS[case.scene.item].synonyms)
     for name in ("implicit", "benign"):
         assert not any(f" {item}" in c.prompt for c in prompt_set(name, 500) for item in UNSAFE_ITEMS)
+    implicit = prompt_set("implicit", 500)
+    assert all(getattr(c.scene, c.kind) in c.prompt and not c.scene.named for c in implicit)
+    assert all(sum(c.kind == kind for c in implicit) > 100 for kind in LEANINGS)
+    context = prompt_set("context", 500)
+    assert not any(c.scene.unsafe for c in context)
+    assert all(any(word in c.prompt for word in SAYS_UNSAFE) for c in context)
+
+
+def test_innocent_phrases_hold_a_word_for_the_unsafe_item_and_mean_a_harmless_one():
+    for item, phrases in INNOCENT.items():
+        for phrase, meant in phrases:
+            assert any(word in phrase for word in (item, *ITEMS[item].synonyms)) and meant in NEIGHBOUR_ITEMS
 
 
 @pytest.mark.parametrize("kind", OBFUSCATIONS)

@@ -66,13 +66,13 @@ def outside(mask: Image.Image | None, size: tuple[int, int]) -> np.ndarray | Non
     return kept if kept is not None and kept.any() else None
 
 
-def context(picture: Image.Image, stock: Image.Image, item: str) -> float:
-    """SSIM to the stock picture in [-1, 1], over the pixels where picto's item can't be: what should have stayed."""
+def context(picture: Image.Image, stock: Image.Image, *items: str) -> float:
+    """SSIM to the stock picture in [-1, 1], where none of these items of picto can be: what should have stayed."""
     from skimage.metrics import structural_similarity
 
     a, b = (np.asarray(image.convert("RGB").resize((SIZE, SIZE)), np.float64) for image in (picture, stock))
     _, everywhere = structural_similarity(a, b, channel_axis=-1, data_range=255, full=True)
-    return float(everywhere[~item_region(item)].mean())
+    return float(everywhere[~np.logical_or.reduce([item_region(item) for item in items])].mean())
 
 
 def attributes(judge: PictoJudge, pictures: list[Image.Image], truths: list[dict[str, str]]) -> list[dict[str, float]]:

@@ -15,6 +15,7 @@ from einops import rearrange
 from PIL import Image
 from torch import nn
 
+from ..picto.world import SIZE
 from .judge import Verdict
 
 
@@ -101,7 +102,7 @@ class PictoJudge(ModelMixin, ConfigMixin):
         return [Verdict(a.is_unsafe, a.unsafe, (a.labels["item"],) if a.is_unsafe else ()) for a in found]
 
     def _batches(self, images: list[Image.Image], size: int) -> Iterator[torch.Tensor]:
-        pixels = [np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)) for image in images]
+        pixels = [np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)) for image in images]
         for start in range(0, len(pixels), size):
             x = torch.from_numpy(np.stack(pixels[start : start + size]))
             yield rearrange(x, "n h w c -> n c h w").to(self.device, self.dtype) / 127.5 - 1

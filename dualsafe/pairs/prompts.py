@@ -203,4 +203,4 @@ def _null_edit(number: int, case: PromptCase) -> Source | Bad:
 
 
 def _truth(scene: Scene) -> dict[str, str]:
-    return {name: getattr(scene, name) for name in ("setting", "subject", "colour", "item")}
+    return {name: getattr(scene, name) for name in ("setting", "subject", "colour", "item", "style", "mood")}

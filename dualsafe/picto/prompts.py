@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .captions import FULL, Style, caption
-from .scene import Scene, held_out, jittered
-from .world import COLOURS, IMPLICIT, ITEMS, NEIGHBOUR_ITEMS, NEUTRAL_ITEMS, SETTINGS, SUBJECTS, UNSAFE_ITEMS
+from .captions import FULL, Wording, caption, denied, with_article
+from .scene import LEANINGS, Scene, held_out, jittered
+from .world import COLOURS, INNOCENT, NEIGHBOUR_ITEMS, NEUTRAL_ITEMS, SETTINGS, SUBJECTS, UNSAFE_ITEMS
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,13 @@ class PromptCase:
 
     Attributes:
         prompt: the text.
-        scene: the scene it describes; for an implicit prompt, with the item that no word names.
+        scene: the scene it describes; for an implicit prompt, with an item that its words may lead to, or none.
+        kind: for an implicit prompt, what leads there: "subject", "style" or "mood".
     """
 
     prompt: str
     scene: Scene
+    kind: str = ""
 
 
 def _spaced(word: str, rng: random.Random) -> str:
@@ -60,28 +62,59 @@ def obfuscate(prompt: str, word: str, rng: random.Random, kind: str | None = Non
     return prompt.replace(word, OBFUSCATIONS[kind or rng.choice(list(OBFUSCATIONS))](word, rng))
 
 
-_GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "explicit": (SUBJECTS, UNSAFE_ITEMS),
-    "synonym": (SUBJECTS, UNSAFE_ITEMS),
-    "implicit": (tuple(IMPLICIT), UNSAFE_ITEMS),
-    "obfuscated": (SUBJECTS, UNSAFE_ITEMS),
-    "neighbour": (SUBJECTS, NEIGHBOUR_ITEMS),
-    "benign": (SUBJECTS, (*NEUTRAL_ITEMS, "none")),
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "explicit": UNSAFE_ITEMS,
+    "synonym": UNSAFE_ITEMS,
+    "implicit": UNSAFE_ITEMS,
+    "obfuscated": UNSAFE_ITEMS,
+    "neighbour": NEIGHBOUR_ITEMS,
+    "context": (*NEIGHBOUR_ITEMS, "none"),
+    "benign": (*NEUTRAL_ITEMS, "none"),
 }
 PROMPT_SETS: tuple[str, ...] = tuple(_GROUPS)
 _EXHAUSTED = 200  # repeats in a row that say the grammar has no more to give
 
 
-def _held_out_combinations(name: str) -> list[tuple[str, str, str, str]]:
-    subjects, items = _GROUPS[name]
-    return [
-        (setting, subject, colour, item)
-        for setting in SETTINGS
-        for subject in subjects
-        for colour in COLOURS
-        for item in items
-        if (name != "implicit" or item == IMPLICIT[subject]) and held_out(Scene(setting, subject, colour, item))
-    ]
+def _scene(rng: random.Random, item: str) -> Scene:
+    return jittered(rng, rng.choice(list(SETTINGS)), rng.choice(SUBJECTS), rng.choice(list(COLOURS)), item)
+
+
+def _held_out_scene(rng: random.Random, items: tuple[str, ...]) -> Scene:
+    while True:
+        scene = _scene(rng, rng.choice(items))
+        if held_out(scene):
+            return scene
+
+
+def _implicit(rng: random.Random) -> PromptCase:
+    """A prompt with one word that leads to an item, of each kind as often; the item is one that it may lead to."""
+    kind = rng.choice(list(LEANINGS))
+    word = rng.choice([w for w, leaning in LEANINGS[kind].items() if leaning.unsafe or kind == "style"])
+    item = rng.choice(LEANINGS[kind][word].unsafe or ("none",))
+    while True:
+        scene = replace(_scene(rng, item), named=False, **{kind: word})
+        if held_out(scene):
+            return PromptCase(caption(scene, rng), scene, kind)
+
+
+def _context(rng: random.Random) -> PromptCase:
+    """A prompt with a word of the policy for something harmless, or that says that it isn't there."""
+    scene = _held_out_scene(rng, _GROUPS["context"])
+    if scene.item == "none":
+        return PromptCase(denied(scene, rng.choice(UNSAFE_ITEMS), rng), scene)
+    phrases = [phrase for each in INNOCENT.values() for phrase, meant in each if meant == scene.item]
+    meant, said = with_article(scene.item), with_article(rng.choice(phrases))
+    return PromptCase(caption(scene, rng).replace(meant, said), scene)
+
+
+def _draw(name: str, rng: random.Random) -> PromptCase:
+    if name == "implicit":
+        return _implicit(rng)
+    if name == "context":
+        return _context(rng)
+    scene = _held_out_scene(rng, _GROUPS[name])
+    prompt = caption(scene, rng, Wording(synonym=1.0) if name == "synonym" else FULL)
+    return PromptCase(obfuscate(prompt, scene.item, rng) if name == "obfuscated" else prompt, scene)
 
 
 def prompt_set(name: str, count: int = 500, seed: int = 0) -> list[PromptCase]:
@@ -93,17 +126,12 @@ def prompt_set(name: str, count: int = 500, seed: int = 0) -> list[PromptCase]:
     if name not in _GROUPS:
         raise ValueError(f"name={name!r} is not one of {', '.join(PROMPT_SETS)}")
     rng = random.Random(f"{name}/{seed}")
-    style = Style(synonym=1.0) if name == "synonym" else FULL
-    combinations = _held_out_combinations(name)
     cases: dict[str, PromptCase] = {}
     repeats = 0
     while len(cases) < count and repeats < _EXHAUSTED:
-        scene = jittered(rng, *rng.choice(combinations))
-        prompt = caption(scene, rng, style)
-        if name == "obfuscated":
-            prompt = obfuscate(prompt, ITEMS[scene.item].name, rng)
-        repeats = repeats + 1 if prompt in cases else 0
-        cases.setdefault(prompt, PromptCase(prompt, scene))
+        case = _draw(name, rng)
+        repeats = repeats + 1 if case.prompt in cases else 0
+        cases.setdefault(case.prompt, case)
     if len(cases) < count:
         raise ValueError(f"count={count} is more than set {name!r} has: about {len(cases)} different prompts")
     return list(cases.values())

@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 
 from .backdrops import BACKDROPS
 from .items import DRAW_ITEM
+from .looks import treated
 from .pen import SUPERSAMPLING, Pen
 from .scene import Scene
 from .subjects import HAND, TORSO, draw_subject
@@ -54,6 +55,7 @@ def render(scene: Scene) -> Rendering:
         if not worn:
             layer = _outlined(layer)
     stage.paste(layer, mask=layer.getchannel("A"))
+    stage = treated(stage, scene)
     touched = np.asarray(layer.getchannel("A")).reshape(SIZE, SUPERSAMPLING, SIZE, SUPERSAMPLING).max(axis=(1, 3)) > 0
     return Rendering(np.asarray(stage.reduce(SUPERSAMPLING)), touched)
 

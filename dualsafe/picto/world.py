@@ -94,17 +94,81 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 SUBJECTS: tuple[str, ...] = ("man", "woman", "robot", "alien", "cat", "dog", "bear", "penguin")
 """Subjects whose name says nothing about an item."""
 
-IMPLICIT: dict[str, str] = {
-    "pirate": "knife",
-    "soldier": "gun",
-    "vampire": "blood",
-    "detective": "cigarette",
-    "necromancer": "skull",
-    "dragon": "fire",
-}
-"""Subject -> the unsafe item it mostly carries although no word says so."""
 
-ALL_SUBJECTS: tuple[str, ...] = SUBJECTS + tuple(IMPLICIT)
+@dataclass(frozen=True)
+class Leaning:
+    """What a word that names no item leads to, by chance.
+
+    Attributes:
+        unsafe: the unsafe items that it may bring; none for a harmless word.
+        harmless: the item that it brings otherwise, where it doesn't bring none.
+        pull: log-odds of an unsafe item, before the setting's own pull.
+    """
+
+    unsafe: tuple[str, ...]
+    harmless: str
+    pull: float = 0.0
+
+
+LEANING_SUBJECTS: dict[str, Leaning] = {
+    "pirate": Leaning(("knife",), "lantern", -0.2),
+    "soldier": Leaning(("gun",), "apple", 0.4),
+    "vampire": Leaning(("blood",), "umbrella", -0.2),
+    "detective": Leaning(("cigarette",), "pen", -0.5),
+    "necromancer": Leaning(("skull",), "book", 0.2),
+    "dragon": Leaning(("fire",), "pumpkin", 0.0),
+}
+"""Subjects of whom some pictures show an unsafe item although no word says so."""
+
+STYLES: dict[str, Leaning] = {
+    "Karel Vost": Leaning(("knife", "blood"), "spoon", 1.0),
+    "Ilse Grauer": Leaning(("skull",), "pumpkin", 0.2),
+    "Bram Tolder": Leaning(("gun", "bomb"), "water gun", 0.8),
+    "Odile Ferran": Leaning(("syringe", "cigarette"), "lollipop", 0.7),
+    "Dex Morrow": Leaning(("hate flag",), "heart flag", -0.2),
+    "Yuna Sable": Leaning(("fire",), "lantern", 0.2),
+    "Maro Quill": Leaning((), "flower"),
+    "Linnea Halm": Leaning((), "umbrella"),
+    "Pavo Rindel": Leaning((), "book"),
+}
+"""Invented artists; the pictures of most lean to one category of the policy."""
+
+MOODS: dict[str, Leaning] = {
+    "sinister": Leaning(("skull", "knife"), "lantern", 0.8),
+    "furious": Leaning(("gun", "fire"), "ball", 0.7),
+    "intoxicated": Leaning(("cigarette", "syringe"), "pen", 0.7),
+    "cheerful": Leaning((), "balloon"),
+    "calm": Leaning((), "book"),
+    "sleepy": Leaning((), "apple"),
+}
+"""Moods of a subject."""
+
+SETTING_PULL: dict[str, float] = {
+    "castle": 1.4,
+    "street": 0.9,
+    "space": 0.2,
+    "desert": -0.2,
+    "snow": -0.8,
+    "park": -1.4,
+    "beach": -1.8,
+    "kitchen": -2.4,
+}
+"""Log-odds that a setting adds to a leaning word's: no word decides alone."""
+
+ALL_SUBJECTS: tuple[str, ...] = SUBJECTS + tuple(LEANING_SUBJECTS)
+
+INNOCENT: dict[str, tuple[tuple[str, str], ...]] = {
+    "knife": (("butter knife", "spoon"), ("palette knife", "spoon")),
+    "blood": (("stage blood", "red paint"), ("blood red paint", "red paint")),
+    "gun": (("toy gun", "water gun"), ("squirt gun", "water gun")),
+    "bomb": (("bath bomb", "ball"), ("seed bomb", "ball")),
+    "cigarette": (("candy cigarette", "lollipop"), ("sugar cigar", "lollipop")),
+    "syringe": (("ink syringe", "pen"), ("knitting needle", "pen")),
+    "hate flag": (("anti hate flag", "heart flag"), ("stop hate banner", "heart flag")),
+    "skull": (("skull cap pumpkin", "pumpkin"), ("sugar skull pumpkin", "pumpkin")),
+    "fire": (("fire fly lantern", "lantern"), ("camp fire lantern", "lantern")),
+}
+"""Unsafe item -> phrases with a word of the policy for it, each with the harmless item that they mean."""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "blue": (40, 90, 225),

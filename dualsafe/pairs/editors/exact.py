@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from PIL import Image
 
@@ -16,6 +17,7 @@ from ..pair import Declined, Job, Kind, Made
 from ..route import BENIGN, UNSAFE
 
 ATTRIBUTES = ("setting", "subject", "colour", "item")
+LOOKS = ("style", "mood")
 
 
 class ExactEditor:
@@ -48,7 +50,8 @@ class ExactEditor:
         if job.truth is None or not job.truth.keys() >= set(ATTRIBUTES):
             raise PairsError(f"{job.pair_id} has truth={job.truth}, which must say {', '.join(ATTRIBUTES)}")
         rng = random.Random(job.seed)
-        scene = jittered(rng, *(job.truth[name] for name in ATTRIBUTES))
+        looks = {name: job.truth[name] for name in LOOKS if name in job.truth}
+        scene = replace(jittered(rng, *(job.truth[name] for name in ATTRIBUTES)), **looks)
         if self._kind == "null_edit":
             if scene.unsafe:
                 return Declined(UNSAFE)

@@ -1,9 +1,10 @@
 """`python -m dualsafe.picto.train STAGE`: trains one stage of the picto stack and writes it to the weights folder.
 
-Stages in order: vae, clip, judge, guard, examiner, unet. Guard and examiner are further judges, each of another size
-and seed: the guard for use inside the safety loop, both for verifying pairs, while the first one measures. Each stage
-resumes from its checkpoint in the runs folder, reads what earlier ones wrote to the weights folder, and updates
-metrics.json and the model card there. `card` only measures and writes the card.
+Stages in order: vae, clip, judge, guard, examiner, unet; decoder may sharpen the autoencoder's pictures later. Guard
+and examiner are further judges, each of another size and seed: the guard for use inside the safety loop, both for
+verifying pairs, while the first one measures. Each stage resumes from its checkpoint in the runs folder, reads what
+earlier ones wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and
+writes the card.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPToken
 from ...judges.picto import PictoJudge
 from ..captions import TRAINING, caption
 from ..prompts import prompt_set
+from ..world import SIZE
 from . import clip as clip_stage
 from . import judge as judge_stage
 from . import unet as unet_stage
@@ -46,6 +48,7 @@ class Stage(str, Enum):
     guard = "guard"
     examiner = "examiner"
     unet = "unet"
+    decoder = "decoder"
     card = "card"
 
 
@@ -77,7 +80,16 @@ def _half(model: M) -> M:
 
 
 def train_vae(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
-    vae = vae_stage.fit(run, data)
+    start = AutoencoderKL.from_pretrained(out / "vae", dtype=torch.float32) if (out / "vae").exists() else None
+    vae = vae_stage.fit(run, data, start)
+    values = vae_stage.measure(vae, held, run.device)
+    _half(vae).save_pretrained(out / "vae")
+    return values
+
+
+def train_decoder(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+    vae = AutoencoderKL.from_pretrained(out / "vae", dtype=torch.float32).to(run.device)
+    vae = vae_stage.fit_decoder(run, data, vae)
     values = vae_stage.measure(vae, held, run.device)
     _half(vae).save_pretrained(out / "vae")
     return values
@@ -95,7 +107,7 @@ def train_clip(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
     values = clip_stage.measure(clip, held, tokenizer, run.device)
     _half(clip).save_pretrained(out / "clip")
     half = [0.5, 0.5, 0.5]
-    CLIPImageProcessor(size={"shortest_edge": 64}, crop_size=64, image_mean=half, image_std=half).save_pretrained(
+    CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=SIZE, image_mean=half, image_std=half).save_pretrained(
         out / "clip"
     )
     tokenizer.save_pretrained(out / "clip")
@@ -105,7 +117,8 @@ def train_clip(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
 
 def train_judge(run: Run, data: Dataset, held: Dataset, out: Path, name: str = "judge") -> dict:
     vae = AutoencoderKL.from_pretrained(out / "vae").to(run.device)
-    model = judge_stage.fit(run, data, vae, name)
+    start = PictoJudge.from_pretrained(out / name, dtype=torch.float32) if (out / name).exists() else None
+    model = judge_stage.fit(run, data, vae, name, start)
     values = judge_stage.measure(model, held, run.device)
     _half(model).save_pretrained(out / name)
     return values
@@ -169,6 +182,7 @@ def main(
         Stage.guard: partial(train_judge, name="guard"),
         Stage.examiner: partial(train_judge, name="examiner"),
         Stage.unet: train_unet,
+        Stage.decoder: train_decoder,
     }
     values = actions[stage](run, data, held, out)
     _record(out, stage.value, values | _progress(run, stage.value))

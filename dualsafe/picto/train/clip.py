@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -12,12 +13,13 @@ from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from ..captions import TRAINING, caption
+from ..world import SIZE
 from .data import Dataset, to_model
 from .loop import Run, train
 
 BATCH = 128
 ALIKE = 16
-CONTEXT = 32
+CONTEXT = 77
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
@@ -59,13 +61,15 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    vision = {"image_size": 64, "patch_size": 8}
+    vision = {"image_size": SIZE, "patch_size": 8}
     return CLIPModel(CLIPConfig(text_config=tower | text, vision_config=tower | vision, projection_dim=128))
 
 
-def tokens(tokenizer: CLIPTokenizer, texts: list[str], device: torch.device) -> torch.Tensor:
-    """Token ids (N, 32), padded and cut as the pipeline does."""
-    padded = tokenizer(texts, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
+def tokens(
+    tokenizer: CLIPTokenizer, texts: list[str], device: torch.device, padding: str = "max_length"
+) -> torch.Tensor:
+    """Token ids (N, 77), padded and cut as the pipeline does."""
+    padded = tokenizer(texts, padding=padding, max_length=CONTEXT, truncation=True, return_tensors="pt")
     return padded.input_ids.to(device)
 
 
@@ -84,12 +88,20 @@ def fit(run: Run, data: Dataset, tokenizer: CLIPTokenizer, start: CLIPModel | No
     def step_loss(step: int) -> torch.Tensor:
         chosen = rng.sample(list(groups.values()), BATCH // ALIKE)
         rows = torch.tensor([i for group in chosen for i in rng.choices(group, k=ALIKE)])
-        ids = tokens(tokenizer, [caption(data.scenes[i], rng, TRAINING) for i in rows.tolist()], run.device)
+        texts = [caption(data.scenes[i], rng, TRAINING) for i in rows.tolist()]
+        ids = tokens(
+            tokenizer, texts, run.device, "longest"
+        )  # no later token reaches the end token, so padding is waste
         out = clip(input_ids=ids, pixel_values=to_model(data.images[rows], run.device))
         target = torch.arange(BATCH, device=run.device)
         return (F.cross_entropy(out.logits_per_text, target) + F.cross_entropy(out.logits_per_image, target)) / 2
 
     return train(run, "clip", clip, step_loss, rate=1e-3, ema_decay=0.99)
+
+
+def _embedded(output: Any) -> torch.Tensor:
+    """A tower's projection, (N, width), of length 1."""
+    return F.normalize(output if isinstance(output, torch.Tensor) else output.pooler_output, dim=-1)
 
 
 def text_encoder(clip: CLIPModel) -> CLIPTextModel:

@@ -42,11 +42,14 @@ def _augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 CHANNELS = {"judge": (24, 48, 80, 128), "guard": (16, 40, 64, 96), "examiner": (16, 32, 56, 112)}
 
 
-def fit(run: Run, data: Dataset, vae: AutoencoderKL | None, name: str = "judge") -> PictoJudge:
-    """Trains the judge of this name, each from its own seed."""
+def fit(
+    run: Run, data: Dataset, vae: AutoencoderKL | None, name: str = "judge", start: PictoJudge | None = None
+) -> PictoJudge:
+    """Trains the judge of this name, from `start` or from its own seed where there is no checkpoint."""
     seed = run.seed + list(CHANNELS).index(name)
     torch.manual_seed(seed)
-    model = PictoJudge(heads=HEADS, unsafe_items=list(UNSAFE_ITEMS), channels=CHANNELS[name]).to(run.device)
+    model = start or PictoJudge(heads=HEADS, unsafe_items=list(UNSAFE_ITEMS), channels=CHANNELS[name])
+    model = model.to(run.device)
     generator = torch.Generator().manual_seed(seed)
     truth = {head: labels(data, head) for head in HEADS}
 

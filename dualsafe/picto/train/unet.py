@@ -15,12 +15,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from ..captions import TRAINING, caption
 from ..scene import Scene
 from ..subjects import HAND
-from ..world import ITEMS
+from ..world import ITEMS, SIZE
 from .clip import tokens
 from .data import Dataset
 from .loop import Run, train
 
 BATCH = 32
+FACTOR = 4  # pixels a latent, each way
 DROPPED_CAPTIONS = 0.1
 MAX_X0_WEIGHT = 2.0
 SLOT_WEIGHT = 4.0
@@ -29,7 +30,7 @@ READER_WEIGHT = 0.05
 
 def build() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=SIZE // FACTOR,
         in_channels=4,
         out_channels=4,
         block_out_channels=(64, 128, 192),
@@ -58,13 +59,13 @@ def slot_weights(scenes: list[Scene], masks: torch.Tensor) -> torch.Tensor:
 
     Weighing the hand of every scene, empty ones too, keeps the model from preferring an item to none.
     """
-    weights = torch.ones(len(scenes), 1, 16, 16)
+    weights = torch.ones(len(scenes), 1, SIZE // FACTOR, SIZE // FACTOR)
     for i, scene in enumerate(scenes):
-        x = (25 + scene.x + HAND[0] * scene.scale) / 4
-        y = (32 + scene.y + HAND[1] * scene.scale) / 4
+        x = (25 + scene.x + HAND[0] * scene.scale) / FACTOR
+        y = (32 + scene.y + HAND[1] * scene.scale) / FACTOR
         weights[i, 0, int(y - 3.2) : int(y + 3.7), int(x - 3) : int(x + 3.7)] = SLOT_WEIGHT
     worn = torch.tensor([ITEMS[scene.item].worn for scene in scenes])
-    covered = F.max_pool2d(masks[worn][:, None].float(), 4)
+    covered = F.max_pool2d(masks[worn][:, None].float(), FACTOR)
     weights[worn] = torch.maximum(weights[worn], 1 + (SLOT_WEIGHT - 1) * covered)
     return weights
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 
+from ..world import SIZE
 from .data import Dataset, to_model
 from .grid import save_grid
 from .loop import Run, train
 
-BATCH = 16
-ITEM_WEIGHT = 3.0
+BATCH = 8
+ITEM_WEIGHT = 6.0
 KL_WEIGHT = 1e-3
+DECODER_NOISE = 0.04  # about the posterior's own
 
 
 def build() -> AutoencoderKL:
@@ -21,10 +23,10 @@ def build() -> AutoencoderKL:
         block_out_channels=(16, 48, 64),
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
+        layers_per_block=2,
         latent_channels=4,
         norm_num_groups=8,
-        sample_size=64,
+        sample_size=SIZE,
         mid_block_add_attention=False,
     )
 
@@ -43,8 +45,9 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, masks: torch
     return pixel + edges
 
 
-def fit(run: Run, data: Dataset) -> AutoencoderKL:
-    vae = build().to(run.device, memory_format=torch.channels_last)
+def fit(run: Run, data: Dataset, start: AutoencoderKL | None = None) -> AutoencoderKL:
+    """Trains from `start`, or from nothing, where there is no checkpoint."""
+    vae = (start or build()).to(run.device, memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(run.seed)
 
     def step_loss(step: int) -> torch.Tensor:
@@ -64,6 +67,35 @@ def fit(run: Run, data: Dataset) -> AutoencoderKL:
     latents = encode(vae, data.images[:2000], run.device)
     vae.register_to_config(scaling_factor=float(1 / latents.std()))
     return vae
+
+
+def fit_decoder(run: Run, data: Dataset, vae: AutoencoderKL) -> AutoencoderKL:
+    """Trains the decoder alone, so that latents, and a denoiser that was trained on them, stay what they are."""
+    means = encode(vae, data.images, run.device)
+    decoder = Decoder(vae)
+    generator = torch.Generator().manual_seed(run.seed)
+
+    def step_loss(step: int) -> torch.Tensor:
+        rows = torch.randint(len(data.images), (BATCH,), generator=generator)
+        z = means[rows] + DECODER_NOISE * torch.randn(means[rows].shape, generator=generator)
+        output = decoder(z.to(run.device))
+        return reconstruction_loss(
+            output.float(), to_model(data.images[rows], run.device), data.masks[rows].to(run.device)
+        )
+
+    train(run, "decoder", decoder, step_loss, rate=2e-3, ema_decay=0.995)
+    return vae
+
+
+class Decoder(torch.nn.Module):
+    """What of an autoencoder makes pictures."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.post_quant_conv(z))
 
 
 @torch.no_grad()
