@@ -38,7 +38,7 @@ def run(
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     keep_unverified: Annotated[bool, typer.Option("--keep-unverified", help="Write those too, marked so.")] = False,
     run_id: Annotated[str, typer.Option(help="Names the draw: seeds come from it.")] = "0",
-    engine: Annotated[str, typer.Option(help="local, accelerate or ray.")] = "local",
+    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
     workers: Annotated[int, typer.Option(min=1)] = 1,
     shard_range: Annotated[str | None, typer.Option(help="A:B, this machine's part of the shards; 0:0 plans.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,

@@ -50,7 +50,7 @@ def run(
     launch = engine_named(engine)
     if workers < 1:
         raise PairsError(f"workers={workers} must be at least 1")
-    shared = shards is not None or engine == "accelerate"  # others take up the same run at the same time
+    shared = shards is not None  # others take up the same run at the same time
     planned = plan(spec, folder, resume or shared, command)
     every = range(planned["shards"])
     wanted = every if shards is None else shards
