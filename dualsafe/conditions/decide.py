@@ -24,8 +24,6 @@ class Decision:
             "prompt_2", "prompt_3" where they were given) -> text.
         triggers: unsafe terms as the prompt writes them.
         categories: the policy categories they belong to, in the order found.
-        prompt_score: what the prompt gate gave it, if one was asked.
-        cleared: whether the prompt gate found it clearly benign.
     """
 
     kind: Literal["off", "benign", "dual"]
@@ -34,13 +32,11 @@ class Decision:
     safe_texts: dict[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    prompt_score: float | None = None
-    cleared: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Whether only the picture can tell: no word says that it is unsafe, and the prompt gate doesn't clear it."""
-        return self.kind == "benign" and not self.cleared
+        """Whether only the picture can tell: no word says that it is unsafe."""
+        return self.kind == "benign"
 
     @property
     def safe_prompt(self) -> str | None:

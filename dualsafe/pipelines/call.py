@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision, Stream, apply_sources, differing_tokens, unwanted
+from ..callbacks import for_both_branches
+from ..conditions import Decision, Stream, apply_sources, unwanted
 from ..config import MethodSettings
 from ..denoiser import DualDenoiser
 from ..judges import Judge, Verdict, ask
-from ..plan import Plan, Preview
-from ..schedule import Schedule
-from ..stand_in import standing_in
+from ..look import Preview
+from ..noise_level import Schedule
+from ..plan import Guidance, Plan
+from ..stand_in import StandIn, standing_in
 from . import arguments, noise
 from .decode import decode
 from .pictures import check_safe
@@ -100,11 +102,14 @@ class Call:
             embeds = self._stacked(embeds, rows, plan.dual)
         schedule = Schedule.of(self.pipe.scheduler, self.pipe.timestep_scale)
         looking = self._looking(rows, preview) if preview else None
-        denoiser = DualDenoiser(getattr(self.pipe, self.pipe.denoiser_name), plan, schedule, looking)
-        stand_ins = {self.pipe.denoiser_name: denoiser, **self._start.around(self.pipe, rows, branches)}
+        model = getattr(self.pipe, self.pipe.denoiser_name)
+        denoiser = DualDenoiser(model, plan, schedule, looking)
+        stand_ins = {self.pipe.denoiser_name: StandIn(model, denoiser), **self._start.around(self.pipe, rows, branches)}
         told = self.given | {name: None for name in arguments.TEXT_ARGUMENTS if name in self.given} | embeds
         told |= {"num_images_per_prompt": 1, "output_type": "latent", "return_dict": False}
         told["generator"] = self._generators(rows, bool(plan.dual))
+        if plan.dual:
+            told["callback_on_step_end"] = for_both_branches(told["callback_on_step_end"], len(rows))
         with standing_in(self.pipe, stand_ins):
             final = self.pipe._spatial(self._stock_call(**told)[0], self.given)
         check_safe(final, denoiser)
@@ -143,26 +148,17 @@ class Call:
         samples = [self.samples[i] for i in rows]
         settings = samples[0].settings
         weights = [settings.weight_of(s.decision.level) if s.decision.kind == "dual" else 0.0 for s in samples]
-        guidance = self.pipe._guidance(self.given)
         mask = self.request.mask
         if mask is not None:
             mask = mask[[i // self.request.images_per_prompt for i in rows]]
-        words = self._words(rows) if settings.mask_attention is not None and mask is None else None
-        return Plan(weights, settings, guidance, self.request.return_pair, words, mask)
+        # A word or a judge found something in the others, so that no likeness of the branches clears them.
+        may_agree = {k for k, s in enumerate(samples) if s.decision.gate == "given" and not s.decision.triggers}
+        return Plan(weights, settings, self._guidance, self.request.return_pair, mask, frozenset(may_agree))
 
-    def _words(self, rows: list[int]) -> Tensor:
-        """(branch, rows, T) bool: the tokens in which each sample's prompt and its safe text differ.
-
-        Raises:
-            ValueError: a call without text.
-        """
-        prompts = self.request.texts.get("prompt")
-        if prompts is None:
-            raise ValueError("settings.mask_attention looks for words: give prompt as text")
-        stream, length = self._streams[0], self._embeds["prompt_embeds"].shape[1]
-        prompts = [prompts[i // self.request.images_per_prompt] for i in rows]
-        safe = [self.samples[i].decision.safe_prompt for i in rows]
-        return differing_tokens(prompts, safe, stream.count, length)
+    def _guidance(self) -> Guidance:
+        """The pipeline's guidance in this step of the stock loop: a callback may have changed it."""
+        live = {name: getattr(self.pipe, f"_{name}", None) for name in ("guidance_scale", "guidance_rescale")}
+        return self.pipe._guidance(self.given | {name: value for name, value in live.items() if value is not None})
 
     def _stacked(self, embeds: dict[str, Tensor], rows: list[int], dual: list[int]) -> dict[str, Tensor]:
         """Embeddings of both branches; a benign sample's safe row is its own and stays unused."""

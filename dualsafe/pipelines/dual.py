@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..bundled import PICTO
-from ..conditions import PromptGate, Rewriter, Stream
+from ..conditions import Rewriter, Stream
 from ..conditions.space import Encoded
 from ..config import MethodSettings
 from ..judges import Judge
@@ -25,7 +24,6 @@ from . import arguments
 from .call import Call
 from .checkpoint import load
 from .closed_loop import draw_all
-from .gate import find_gate, passed
 from .output import DualLatentOutput
 from .pictures import finish
 from .request import Request, checked
@@ -100,7 +98,6 @@ class DualLatentMixin:
         sources: str | Sequence[str] = "rewrite",
         rewriter: Rewriter | None = None,
         rewriter_timeout: float = 10.0,
-        prompt_gate: PromptGate | str | os.PathLike | None = "auto",
         preview: Judge | Callable | None = None,
         verify: Judge | Callable | None = None,
         max_tries: int = 3,
@@ -121,13 +118,10 @@ class DualLatentMixin:
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases and mask of the method.
             sources: where the safe condition of a prompt comes from in which the policy finds something: one or several
-                of "rewrite" (its terms replaced or removed), "projection" (SAFREE), "shift" (both on embeddings) and
-                "negative" (the policy's concepts as the safe branch's negative prompt).
+                of "rewrite" (its terms replaced or removed), "shift" (of the embedding) and "negative" (the policy's
+                concepts as the safe branch's negative prompt).
             rewriter: a function from such a prompt to a safe one, a language model say; what the policy still finds in
                 its answer is taken out. Where it fails or takes over `rewriter_timeout` seconds, `sources` step in.
-            prompt_gate: clears prompts that are far from the policy in the text encoder's space, so that they need no
-                `preview`: a `PromptGate`, its file, "auto" for the one that `dualsafe calibrate` left beside the
-                checkpoint, if any, or None.
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
@@ -168,10 +162,6 @@ class DualLatentMixin:
             mask=mask,
         )
         self._check(given, request)
-        needed = request.preview is not None and bool(request.texts)
-        gate = find_gate(self, request.policy, prompt_gate) if needed or prompt_gate != "auto" else None
-        if gate and needed:
-            request = replace(request, decisions=passed(self, gate, request.decisions, request.texts))
         with its_turn(self):
             call = Call(self, stock_call, given, request)
             draw_all(call)
@@ -255,14 +245,6 @@ class DualLatentMixin:
         """Embeddings of texts as arguments of the stock call, (texts, ...), under its defaults, without a negative."""
         given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
         return self._encode_safe(given, {"prompt": texts})
-
-    @torch.no_grad()
-    def _pooled(self, texts: list[str], batch: int = 64) -> Tensor:
-        """Pooled embeddings (N, W) by all text encoders, under the stock call's defaults."""
-        given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
-        streams = self._streams(given)
-        parts = [texts[i : i + batch] for i in range(0, len(texts), batch)]
-        return torch.cat([torch.cat([stream.encode(part).pooled for stream in streams], 1) for part in parts])
 
     def _stream(self, given: dict[str, Any], tokenizer: Any, span: slice) -> Stream:
         def count(text: str) -> int:

@@ -24,8 +24,6 @@ class SafetyReport:
         gate: what decided: "level" (it is 0), "given" (the caller's safe condition), "prompt" (the policy on the text),
             "latent" (both branches agreed, so that it is the stock picture), "preview" or "verify" (a judge on the
             picture, half made or finished).
-        prompt_score: the prompt gate's score, where one was asked; about -1 for harmless prompts, 1 for unsafe ones.
-        cleared: whether the prompt gate found it clearly benign, so that no preview was needed.
         score: the last judge's, if one was asked and says; higher is more unsafe.
         seen: what judges saw, in the policy's words.
         tries: how often the picture was drawn anew after a judge's verdict.
@@ -44,8 +42,6 @@ class SafetyReport:
     decision: Literal["off", "benign", "dual"]
     level: float
     gate: Gate = "prompt"
-    prompt_score: float | None = None
-    cleared: bool = False
     score: float | None = None
     seen: tuple[str, ...] = ()
     tries: int = 0

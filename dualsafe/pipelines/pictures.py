@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..conditions import name_of
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
 from .noise import Generators, seeds
@@ -108,15 +107,13 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         decision=decision.kind,
         level=decision.level,
         gate=decision.gate,
-        prompt_score=decision.prompt_score,
-        cleared=decision.cleared,
         score=verdict.score if verdict else None,
         seen=tuple(dict.fromkeys(concept for v in sample.verdicts for concept in v.concepts)),
         tries=sample.tries,
         withheld=sample.withheld,
         triggers=decision.triggers,
         categories=decision.categories,
-        policy=name_of(call.request.policy),
+        policy=f"{call.request.policy.id}@{call.request.policy.hash}",
         safe_prompt=decision.safe_prompt,
         tau=settings.tau if dual else None,
         original_interval=settings.original_interval if dual else None,
