@@ -56,10 +56,15 @@ def commands(name: str) -> Iterator[list[str]]:
         yield inline.split()
 
 
+@pytest.fixture(scope="module")
+def root() -> Any:
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if list(commands(name))])
-def test_every_command_and_option_of_a_page_exists(name):
+def test_every_command_and_option_of_a_page_exists(name, root):
     for words in commands(name):
-        command: Any = typer.main.get_command(app)
+        command = root
         while hasattr(command, "commands") and words:
             assert words[0] in command.commands, words
             command, words = command.commands[words[0]], words[1:]
@@ -105,7 +110,6 @@ def test_the_stages_that_are_drawn_are_those_of_the_pipeline(monkeypatch):
     assert 2 * sum(original + safe for _, original, safe in computed) == output.safety[0].denoiser_rows
 
 
-@pytest.mark.slow
 def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     for module in ("mkdocs", "material", "mkdocstrings_handlers.python"):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install 'dualsafe[docs]'")

@@ -68,9 +68,8 @@ def test_an_unknown_engine_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [2, 4])
-def test_local_workers(workers, alone, tmp_path):
-    run(spec_of(**SETTINGS), tmp_path / "run", workers=workers)
+def test_four_local_workers(alone, tmp_path):
+    run(spec_of(**SETTINGS), tmp_path / "run", workers=4)
     assert rows(tmp_path / "run") == alone
 
 
