@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 from ...bundled import PICTO
 from ...judges import Judge
 from ...policy import Policy
+from ...registry import Registry
 from ..pair import Kind
 from .editor import Editor
-
-GROUP = "dualsafe.editors"
-FORMS = ("dual", "img2img", "pix2pix:PATH", "kontext:PATH", "exact", "null")
 
 
 def create_editor(
@@ -28,7 +24,7 @@ def create_editor(
     kind: Kind = "counterfactual",
     device: str = "cpu",
 ) -> Editor:
-    """The editor that a text of one of `FORMS` names.
+    """The editor that a text of one of `EDITORS.forms` names.
 
     Other packages add to them by an entry point of the group "dualsafe.editors": a function of what stands after the
     name's colon, with the arguments below as keywords, that returns an editor.
@@ -48,7 +44,6 @@ def create_editor(
         CheckpointError: its checkpoint can't be loaded, or isn't of a family that it takes.
         PolicyError: there is no such policy.
     """
-    word, _, rest = name.partition(":")
     is_picto = model in ("picto", PICTO)
     options = {
         "model": PICTO if is_picto else model,
@@ -60,12 +55,7 @@ def create_editor(
         "kind": kind,
         "device": device,
     }
-    plugins = {point.name: point for point in entry_points(group=GROUP)}
-    if word in _LOADERS and (editor := _LOADERS[word](rest, **options)) is not None:
-        return editor
-    if word in plugins and word not in _LOADERS:
-        return plugins[word].load()(rest, **options)
-    raise ValueError(f"editor {name!r} must be one of: {', '.join((*FORMS, *sorted(plugins)))}")
+    return EDITORS.load(name, **options)
 
 
 def _dual(rest: str, *, model: str, device: str, strength: float, **options: Any) -> Editor | None:
@@ -118,14 +108,18 @@ def _null(rest: str, **_: Any) -> Editor | None:
     return None if rest else NullEditor()
 
 
-_LOADERS: dict[str, Callable[..., Editor | None]] = {
-    "dual": _dual,
-    "img2img": _img2img,
-    "pix2pix": _pix2pix,
-    "kontext": _kontext,
-    "exact": _exact,
-    "null": _null,
-}
+EDITORS = Registry(
+    "editor",
+    {
+        "dual": _dual,
+        "img2img": _img2img,
+        "pix2pix:PATH": _pix2pix,
+        "kontext:PATH": _kontext,
+        "exact": _exact,
+        "null": _null,
+    },
+    group="dualsafe.editors",
+)
 
 
 def _dual_pipeline(model: str, device: str) -> Any:
