@@ -5,8 +5,8 @@ A discrete-event simulation: nothing is drawn, and every speed, failure rate and
     python benchmarks/scale_sim.py                 # writes results/scale_sim.{json,md,png}
     python benchmarks/scale_sim.py --flops         # counts the arithmetic of Stable Diffusion 1.5's shapes
 
-Static parts are those of `dualsafe.pairs.launch.span`, as the SLURM script takes them. The queue is what `ProcessPoolExecutor`
-does, and Ray Data with one task in flight: whoever is free takes the next shard.
+Static parts are those of `dualsafe.pairs.launch.span`, as the SLURM script takes them. The queue is what
+`ProcessPoolExecutor` does, and Ray Data with one task in flight: whoever is free takes the next shard.
 """
 
 from __future__ import annotations

@@ -15,6 +15,13 @@ def is_picto(model: str | None) -> bool:
     return model in (None, "picto", "dualsafe/picto", PICTO)
 
 
+def device_of(asked: str | None) -> str:
+    """The torch device that is asked for, else the GPU if there is one."""
+    import torch
+
+    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
     """The checkpoint's pipeline, or picto's, in half precision on a GPU.
 
@@ -30,7 +37,7 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
         logging.set_verbosity_error()
     from .. import AutoDualLatentPipeline
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(device)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

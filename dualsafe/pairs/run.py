@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PairsError
-from ..files import write_whole
+from ..files import write_json, write_whole
 from .card import write_card
 from .launch import engine as engine_named
 from .plan import plan, plan_errors
 from .previews import write_previews
 from .shard import SHARDS, is_done, paths_of
-from .spec import PairSpec, read_run, write_json
+from .spec import PairSpec, read_run
 
 ERRORS, STATS = "errors.jsonl", "stats.json"
 

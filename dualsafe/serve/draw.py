@@ -39,7 +39,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Outcome:
     """One picture that came of it.
 
     Attributes:
@@ -68,7 +68,7 @@ class _Watched:
         return verdicts
 
 
-class Studio:
+class Renderer:
     """Draws for the service; used by one thread at a time.
 
     Args:
@@ -104,7 +104,7 @@ class Studio:
             sizes.append("{}x{}".format(*output.images[0].size))
         return tuple(sizes)
 
-    def draw(self, kind: Kind, orders: list[Order]) -> list[Drawn]:
+    def draw(self, kind: Kind, orders: list[Order]) -> list[Outcome]:
         """One call of the pipeline: a picture an order.
 
         Raises:
@@ -136,10 +136,10 @@ class Studio:
         return sum(judge.failures for judge in self._judges.values())
 
 
-def _drawn(output: Any, i: int) -> Drawn:
+def _drawn(output: Any, i: int) -> Outcome:
     report = output.safety[i]
     flagged = output.nsfw_content_detected is not None and output.nsfw_content_detected[i]
     if report.withheld or flagged:
-        return Drawn(None, None, report)
+        return Outcome(None, None, report)
     unsafe = output.unsafe_images[i] if output.unsafe_images is not None else None
-    return Drawn(output.images[i], unsafe, report)
+    return Outcome(output.images[i], unsafe, report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
-    from .draw import Drawn
+    from .draw import Outcome
 
 
 class Metrics:
@@ -29,7 +29,7 @@ class Metrics:
         self._waiting = Gauge("dualsafe_queue_pictures", "Pictures that wait.", registry=registry)
         self._failures = Counter("dualsafe_judge_failures", "Pictures on which a judge failed.", registry=registry)
 
-    def drew(self, drawn: list[Drawn], seconds: float, judge_failures: int) -> None:
+    def drew(self, drawn: list[Outcome], seconds: float, judge_failures: int) -> None:
         """A call of the pipeline is done."""
         self._calls.observe(seconds)
         self._batch.observe(len(drawn))
