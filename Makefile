@@ -32,7 +32,7 @@ core: .venv/.installed-test
 test: lint
 	$(PYTEST) -m "not slow"
 
-# What is marked as slow (kills, clusters, a browser, the notebook, the site), and thousands of odd inputs, too.
+# What is marked as slow (kills, clusters, a browser, the notebook), and thousands of odd inputs, too.
 test-all: lint
 	$(PYTEST) --hypothesis-profile=all
 
@@ -54,7 +54,7 @@ test-all: lint
 docs: .venv/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test, too.
+# The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test-all, too.
 demo-app-test: .venv/.installed-test
 	$(BIN)/python -m pytest tests/test_demo.py tests/test_demo_browser.py
 
@@ -99,7 +99,7 @@ test-oldest:
 	.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH_CPU) torch --no-deps 2>/dev/null || \
 		.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt torch --no-deps
 	.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest -m "not slow"
 
 clean:
 	rm -rf .venv .venv-oldest build dist out *.egg-info
