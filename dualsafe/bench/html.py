@@ -6,21 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..optional import needed
+
 
 def filled(template: Path, **values: Any) -> str:
     """A template's text, everything that is filled in escaped; its filter `text` makes JSON of what isn't text.
 
+    Both reports extend `page.html.jinja`, which lies here.
+
     Raises:
         ImportError: jinja2 isn't installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise ImportError("jinja2 is not installed: pip install 'dualsafe[bench]'") from error
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
+    jinja2 = needed("jinja2", "bench")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
