@@ -33,7 +33,13 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TEXTS[name], re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("docs/") and blocks(name, "python")])
+RUN = [name for name in PAGES if name.startswith("docs/") and blocks(name, "python")]
+DRAWN_ELSEWHERE = {"docs/quickstart.md"}  # by the examples of the same names, at every commit
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DRAWN_ELSEWHERE else []) for name in RUN]
+)
 def test_the_python_of_a_page_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text in blocks(name, "yaml"):

@@ -89,7 +89,8 @@ def _entries(tar: Path, ending: str = "") -> Iterator[dict[str, Any]]:
             source = [{"url": str(tar), "stream": stream}]
             yield from group_by_keys(tar_file_expander(source, select_files=lambda name: name.endswith(ending)))
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise PairsError(f"{tar} can't be read: {error}; `dualsafe pairs verify` says what is wrong") from error
+        said = getattr(error, "strerror", None) or error.args[0]  # webdataset adds the stream
+        raise PairsError(f"{tar} can't be read: {said}; `dualsafe pairs verify` says what is wrong") from error
 
 
 def _picture(content: bytes) -> Image.Image:
