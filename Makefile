@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
-.PHONY: demo check lint core test test-all test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean
+.PHONY: demo check lint core test test-all mutants test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -35,6 +35,10 @@ test: lint
 # What is marked as slow (kills, clusters, a browser, the notebook), and thousands of odd inputs, too.
 test-all: lint
 	$(PYTEST) --hypothesis-profile=all
+
+# One-line faults in a copy of the core, one at a time: each must fail one of the tests that cover it. Some ten minutes.
+mutants: .venv/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --sound
 
 # The CPU build of torch is a tenth of the size; where its index offers none, the registry's build does as well.
 .venv/.torch: constraints.txt

@@ -86,7 +86,7 @@ def test_arguments_are_taken_or_refused_by_name(value, other, count):
         yield lambda: arguments.check_positive("steps", value)
         yield lambda: arguments.check_output_type(value, composite=False)
         yield lambda: arguments.check_generators(value, count)
-        for name in ("tau", "mask_floor", "mask_freeze", "latent_gate", "original_interval", "preview", "weight"):
+        for name in ("tau", "mask_floor", "latent_gate", "original_interval", "preview"):
             yield lambda name=name: MethodSettings(**{name: value})
 
     for check in checks():

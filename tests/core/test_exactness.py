@@ -15,6 +15,7 @@ from diffusers import (
 )
 
 from dualsafe import MethodSettings, NonFiniteLatentsError
+from dualsafe.plan import OWN_CALLS
 from dualsafe.stand_in import standing_in
 
 UNSAFE = ["a man in blue with a knife in a park", "a cat in green holding a bomb on a street"]
@@ -132,15 +133,18 @@ def test_composite_keeps_every_pixel_outside_the_mask(stock, dual, seeds):
     assert np.array_equal(output.images[outside], output.unsafe_images[outside])
 
 
-@pytest.mark.parametrize("mask_floor", [None, 0.01])
-def test_only_a_pair_computes_the_original_at_every_step(dual, seeds, mask_floor):
+@pytest.mark.parametrize(
+    ("mask_floor", "level", "rows", "apart"),
+    [(None, "max", 24, 1e-6), (None, "medium", 32, 0.06), (0.01, "max", 32, 0.02)],
+)
+def test_only_a_pair_computes_the_original_at_every_step(dual, seeds, mask_floor, level, rows, apart):
     settings = MethodSettings(tau=0.0, mask_floor=mask_floor, original_interval=0.25)
-    options = {"safe_prompt": SAFE, "settings": settings, **FAST, "num_inference_steps": 12}
+    options = {"safe_prompt": SAFE, "safety_level": level, "settings": settings, **FAST, "num_inference_steps": 12}
     alone = dual(UNSAFE, generator=seeds(1, 2), **options)
     pair = dual(UNSAFE, return_pair=True, generator=seeds(1, 2), **options)
     assert [r.denoiser_rows for r in pair.safety] == [48, 48]
-    assert [r.denoiser_rows for r in alone.safety] == [32, 32]  # four of its twelve steps
-    assert np.abs(alone.images - pair.images).mean() < 0.02
+    assert [r.denoiser_rows for r in alone.safety] == [rows, rows]  # in none or four of its twelve steps
+    assert np.abs(alone.images - pair.images).mean() < apart
 
 
 def test_an_original_that_is_only_followed_does_the_same_beside_a_benign_sample(stock, dual, seeds):
@@ -159,6 +163,18 @@ def test_the_shared_phase_costs_the_stock_rows(dual, seeds):
     some = dual(UNSAFE, settings=MethodSettings(tau=0.35, mask_floor=None), return_pair=True, **options)
     assert none.safety[0].denoiser_rows == 40
     assert 20 < some.safety[0].denoiser_rows < 40
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 9, 12])
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+def test_few_steps_are_the_safe_branchs_own(dual, seeds, steps, spacing):
+    dual.scheduler = type(dual.scheduler).from_config(dual.scheduler.config, timestep_spacing=spacing)
+    options = {"settings": MethodSettings(tau=0.9), **FAST, "num_inference_steps": steps, "return_pair": True}
+    output = dual(UNSAFE, safe_prompt=SAFE, generator=seeds(1, 2), **options)
+    shared = max(steps - OWN_CALLS, 0)
+    assert [r.denoiser_rows for r in output.safety] == [2 * shared + 4 * (steps - shared)] * 2
+    assert all(r.decision == "dual" and r.mask_area > 0 for r in output.safety)
+    assert not np.array_equal(output.images, output.unsafe_images)
 
 
 def test_no_unsafe_picture_leaves_when_only_the_safe_branch_breaks(dual, seeds):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dualsafe import method
-from dualsafe.carried import Carried
+from dualsafe.extrapolate import Carried
 
 ALPHAS = torch.linspace(0.9999, 0.005, 1000)
 
@@ -21,7 +21,7 @@ def _forward(kind: str, z: torch.Tensor, x0: torch.Tensor, alpha: torch.Tensor, 
 @pytest.mark.parametrize("timestep", [5, 500, 950])
 def test_clean_latents_undo_the_prediction_and_blend_moves_them(kind, timestep):
     torch.manual_seed(0)
-    level = method.flow_level(timestep, 1000) if kind == "flow" else method.noise_level(ALPHAS, timestep)
+    level = method.flow_level(timestep / 1000) if kind == "flow" else method.noise_level(float(ALPHAS[timestep]))
     alpha, sigma = level
     x0_u, x0_s, z = (torch.randn(2, 4, 8, 8) for _ in range(3))
     g_s = _forward(kind, z, x0_s, alpha, sigma)
@@ -36,28 +36,26 @@ def test_clean_latents_undo_the_prediction_and_blend_moves_them(kind, timestep):
 @pytest.mark.parametrize("kind", method.PREDICTION_TYPES)
 def test_full_weight_is_the_safe_prediction_to_the_bit(kind):
     g_s, x0_s, x0_u = (torch.randn(1, 4, 8, 8) for _ in range(3))
-    level = method.noise_level(ALPHAS, 10)
+    level = method.noise_level(float(ALPHAS[10]))
     assert torch.equal(method.blend(g_s, x0_s, x0_u, torch.ones(1), level, kind), g_s)
 
 
-def test_noise_level_meets_the_schedule_and_falls_between():
-    alpha, sigma = method.noise_level(ALPHAS, 300)
-    assert alpha.square() == pytest.approx(ALPHAS[300].item(), abs=1e-6)
-    assert (alpha.square() + sigma.square()).item() == pytest.approx(1, abs=1e-6)
-    between = method.noise_level(ALPHAS, 300.5)[1]
-    assert sigma < between < method.noise_level(ALPHAS, 301)[1]
-    assert torch.equal(method.noise_level(ALPHAS, 999.0)[0], method.noise_level(ALPHAS, 1005.0)[0])
+def test_noise_levels_are_variance_preserving_or_a_straight_line():
+    alpha, sigma = method.noise_level(0.36)
+    assert (alpha.item(), sigma.item()) == pytest.approx((0.6, 0.8))
+    alpha, sigma = method.flow_level(0.3)
+    assert (alpha.item(), sigma.item()) == pytest.approx((0.7, 0.3))
 
 
 def test_mask_of_agreeing_branches_is_empty_and_does_not_look_at_its_neighbours_in_the_batch():
     x0 = torch.randn(2, 4, 16, 16)
     other = x0.clone()
     other[0, :, 4:8, 4:8] += 3
-    mask = method.difference_mask(method.difference(other, x0), floor=0.5)
+    mask = method.difference_mask(method.difference(other, x0), floor=0.5, least=0.25)
     assert mask[1].max() == 0
     assert mask[0, 0, 4:8, 4:8].min() == 1
     assert mask[0, 0, 12:, 12:].max() == 0
-    alone = method.difference_mask(method.difference(other[:1], x0[:1]), floor=0.5)
+    alone = method.difference_mask(method.difference(other[:1], x0[:1]), floor=0.5, least=0.25)
     assert torch.equal(alone[0], mask[0])
 
 

@@ -25,7 +25,7 @@ def test_a_bad_level_is_named(level):
         ("tau", -0.1),
         ("tau", 1.5),
         ("tau", "early"),
-        ("mask_freeze", 2),
+        ("latent_gate", 2),
         ("original_interval", float("nan")),
         ("original_interval", 0),
         ("mask_floor", 0),

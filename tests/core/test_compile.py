@@ -18,9 +18,9 @@ from torch.utils._pytree import tree_leaves
 
 from dualsafe import MethodSettings
 from dualsafe.denoiser import DualDenoiser
+from dualsafe.noise_level import Schedule
 from dualsafe.pipelines.dual import DualLatentMixin
 from dualsafe.plan import Guidance, Plan
-from dualsafe.schedule import Schedule
 
 BENIGN = "a dog in white"
 PARTING = MethodSettings(mask_floor=1e-6)  # random weights part by little
@@ -152,19 +152,25 @@ def traffic_of(plan: Plan, flow: bool = False, flag: bool = True) -> tuple[list[
         with traffic:
             denoiser(z, t, encoder_hidden_states=told)
         counts.append(traffic.seen.copy())
-    return counts, [schedule.progress(value) for value in values.tolist()]
+    return counts, [schedule.progress(index) for index in range(10) if plan.dual]
 
 
 TWO = [1.0, 0.5]
+
+
+def guided() -> Guidance:
+    return Guidance(5.0)
+
+
 PLANS: dict[str, Plan] = {
-    "default": Plan(TWO, MethodSettings(), Guidance(5.0)),
-    "original at every step": Plan(TWO, MethodSettings(original_interval=None), Guidance(5.0)),
-    "pair": Plan(TWO, MethodSettings(), Guidance(5.0), keep_original=True),
-    "no mask": Plan(TWO, MethodSettings(mask_floor=None), Guidance(5.0)),
-    "stacked": Plan(TWO, MethodSettings(stacked=True), Guidance(5.0)),
-    "rescaled": Plan(TWO, MethodSettings(weight="cosine"), Guidance(5.0, rescale=0.5)),
-    "own mask": Plan(TWO, MethodSettings(), Guidance(5.0), mask=torch.ones(2, 1, 64, 64)),
-    "a benign one between": Plan([1.0, 0.0, 0.5], MethodSettings(), Guidance(5.0)),
+    "default": Plan(TWO, MethodSettings(), guided),
+    "original at every step": Plan(TWO, MethodSettings(original_interval=None), guided),
+    "pair": Plan(TWO, MethodSettings(), guided, keep_original=True),
+    "no mask": Plan(TWO, MethodSettings(mask_floor=None), guided),
+    "stacked": Plan(TWO, MethodSettings(stacked=True), guided),
+    "rescaled": Plan(TWO, MethodSettings(), lambda: Guidance(5.0, rescale=0.5)),
+    "own mask": Plan(TWO, MethodSettings(), guided, mask=torch.ones(2, 1, 64, 64)),
+    "a benign one between": Plan([1.0, 0.0, 0.5], MethodSettings(), guided),
 }
 
 
@@ -184,13 +190,13 @@ def test_a_step_waits_for_the_device_no_more_than_is_known(name, flow):
 
 @torch.no_grad()
 def test_a_benign_step_waits_for_the_device_once_at_most():
-    counts, _ = traffic_of(Plan([0.0, 0.0], MethodSettings(), Guidance(5.0)))
+    counts, _ = traffic_of(Plan([0.0, 0.0], MethodSettings(), guided))
     assert all(seen["read"] <= 1 and not seen["copied"] for seen in counts)
 
 
 @torch.no_grad()
 def test_whether_samples_have_parted_is_read_once_a_step_at_most():
-    counts, _ = traffic_of(Plan(TWO, MethodSettings(latent_gate=None), Guidance(5.0)), flag=False)
+    counts, _ = traffic_of(Plan(TWO, MethodSettings(latent_gate=None), guided), flag=False)
     assert all(seen["read"] <= TIMESTEP_READS + 1 for seen in counts[1:])
 
 

@@ -211,8 +211,19 @@ def test_composite_keeps_what_is_outside_the_mask(family, dual, seeds):
     assert np.array_equal(output.images[outside], output.unsafe_images[outside])
 
 
-@pytest.mark.parametrize("name", ["sd1", "sd2", "xl", "sd-img2img"])
-@pytest.mark.parametrize("scheduler", IN_TRAINING_TIMESTEPS)
+OF_IMAGES = ("sd1", "sd2", "xl", "sd-img2img")
+
+
+def matrix() -> list:
+    """Every scheduler under every family; each once by default, the others where slow tests run."""
+    return [
+        pytest.param(name, scheduler, marks=() if i % len(OF_IMAGES) == k else pytest.mark.slow)
+        for i, scheduler in enumerate(IN_TRAINING_TIMESTEPS)
+        for k, name in enumerate(OF_IMAGES)
+    ]
+
+
+@pytest.mark.parametrize(("name", "scheduler"), matrix())
 def test_every_scheduler(name, scheduler, seeds):
     family = FAMILIES[name]
     stock = family.make()
