@@ -114,10 +114,10 @@ def progress_of(scheduler: Any, alpha: float, sigma: float, flow: bool) -> float
 
 
 def advance(scheduler: Any, g: Tensor, t: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
-    try:
-        return scheduler.step(g, t, z, generator=generator).prev_sample
-    except TypeError:
-        return scheduler.step(g, t, z).prev_sample
+    """One step of the solver, with what stock pipelines tell it."""
+    known = inspect.signature(scheduler.step).parameters
+    options = {"generator": generator, "eta": 0.0}
+    return scheduler.step(g, t, z, **{name: value for name, value in options.items() if name in known}).prev_sample
 
 
 def set_timesteps(pipe: DiffusionPipeline, noise: Tensor, steps: int) -> None:
