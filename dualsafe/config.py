@@ -49,7 +49,7 @@ class MethodSettings:
     original_interval: float | None = 0.12
     """Progress, in (0, 1], after which a call that doesn't return the original computes it once more; between, its
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
-    at every step."""
+    at every step. At full weight without a mask nothing is steered by it, and it isn't computed."""
 
     preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
