@@ -75,7 +75,7 @@ def test_a_disguised_term_is_found(term, disguise, rng, invisible, upper):
 @given(anything, anything, st.integers(1, 3))
 def test_arguments_are_taken_or_refused_by_name(value, other, count):
     def checks():
-        yield lambda: arguments.prompt_count(value, None)
+        yield lambda: arguments.prompt_count({"prompt": value, "prompt_embeds": None})
         yield lambda: arguments.levels_per_prompt(value, count)
         yield lambda: resolve_level(value)
         yield lambda: arguments.safe_prompts_per_prompt(value, count)
@@ -83,8 +83,8 @@ def test_arguments_are_taken_or_refused_by_name(value, other, count):
         yield lambda: arguments.masks_per_prompt(value, count)
         yield lambda: arguments.known_sources(value)
         yield lambda: arguments.check_rewriter(value, other)
-        yield lambda: arguments.check_positive("steps", value)
-        yield lambda: arguments.check_output_type(value, composite=False)
+        yield lambda: arguments.whole("steps", value)
+        yield lambda: arguments.check_output_type(value)
         yield lambda: arguments.check_generators(value, count)
         for name in ("tau", "mask_floor", "latent_gate", "original_interval", "preview"):
             yield lambda name=name: MethodSettings(**{name: value})

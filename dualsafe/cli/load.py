@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..bundled import PICTO
 
@@ -23,7 +23,7 @@ def device_of(asked: str | None) -> str:
 
 
 def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
-    """The checkpoint's pipeline, or picto's, in half precision on a GPU.
+    """The checkpoint's pipeline, or picto's; on a GPU in the half precision that suits its family.
 
     Raises:
         ValueError: a device that isn't there.
@@ -42,6 +42,8 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    pipe = AutoDualLatentPipeline.from_pretrained(PICTO if model is None or is_picto(model) else model, dtype=dtype)
+    checkpoint = PICTO if model is None or is_picto(model) else model
+    family = AutoDualLatentPipeline.family_of(checkpoint)
+    dtype = torch.float32 if device == "cpu" else family.pattern.half
+    pipe: Any = family.from_pretrained(checkpoint, dtype=dtype)
     return pipe.to(device)

@@ -35,7 +35,7 @@ class SafetyReport:
         safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
         tau, original_interval: the settings that say when each branch was computed, as progress in [0, 1].
         mask_area: share of the latent that was allowed to change, in [0, 1].
-        denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together).
+        denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together), its NFE.
         seed: the generator's initial seed, if one was given.
     """
 
@@ -55,6 +55,14 @@ class SafetyReport:
     mask_area: float = 0.0
     denoiser_rows: int = 0
     seed: int | None = None
+
+    @property
+    def nfe(self) -> int:
+        """Function evaluations (NFE) of the denoiser for this picture: rows of batches, so guidance takes two a step.
+
+        The same number as `denoiser_rows`.
+        """
+        return self.denoiser_rows
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

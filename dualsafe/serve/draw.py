@@ -11,10 +11,10 @@ from PIL import Image
 
 from ..judges import Judge, Verdict, ask, name_of
 from ..policy import Policy
+from .metrics import Metrics
 
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline, SafetyReport
-    from .metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,9 @@ class Renderer:
         )
         failed = self._failures() - failures
         drawn = [_drawn(output, i) for i in range(len(orders))]
-        self._metrics.drew(drawn, time.perf_counter() - begin, failed)
+        outcomes = ["withheld" if each.image is None else each.report.decision for each in drawn]
+        rows = sum(each.report.denoiser_rows for each in drawn)
+        self._metrics.drew(outcomes, rows, time.perf_counter() - begin, failed)
         if failed:
             raise JudgeFailed("a judge of pictures failed; no picture is returned")
         return drawn
