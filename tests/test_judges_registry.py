@@ -83,23 +83,6 @@ def test_a_checkpoint_that_isnt_there_or_lacks_weights_is_no_judge(tmp_path):
         load_judge(f"llavaguard:{tmp_path / 'nowhere'}")
 
 
-def test_other_packages_bring_judges_but_take_none_away(tmp_path, monkeypatch):
-    (tmp_path / "eyes.py").write_text(
-        "from dualsafe.judges import as_judge\n"
-        "def load(rest, device):\n"
-        "    return as_judge('judge', lambda images: [rest == 'strict'] * len(images))\n"
-    )
-    info = tmp_path / "eyes-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: eyes\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[dualsafe.judges]\neyes = eyes:load\npicto = eyes:load\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert [load_judge(f"eyes:{how}").verdicts([None])[0].is_unsafe for how in ("strict", "mild")] == [True, False]
-    assert isinstance(load_judge("picto"), PictoJudge)
-    with pytest.raises(ValueError, match="eyes"):
-        load_judge("picto:strict")
-
-
 def test_importing_judges_imports_no_library_of_models():
     heavy = "{'torch', 'transformers', 'diffusers', 'nudenet', 'openai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", f"import sys, dualsafe.judges; assert not {heavy}, {heavy}"], check=True)

@@ -324,24 +324,6 @@ def test_a_policy_that_isnt_there_is_told():
         create_editor("dual", policy="nowhere")
 
 
-def test_other_packages_bring_editors_but_take_none_away(tmp_path, monkeypatch):
-    (tmp_path / "painter.py").write_text(
-        "class Painter:\n"
-        "    takes_pictures = False\n"
-        "    follows_instructions = False\n"
-        "    def __init__(self, rest, options): self.name, self.options = rest, options\n"
-        "def load(rest, **options): return Painter(rest, options)\n"
-    )
-    info = tmp_path / "painter-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: painter\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[dualsafe.editors]\npainter = painter:load\nnull = painter:load\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    editor = create_editor("painter:oil", steps=3)
-    assert editor.name == "oil" and editor.options["steps"] == 3 and editor.options["policy"] == "picto"
-    assert create_editor("null").name == "null"
-
-
 def test_pictures_are_scaled_to_the_models_own_size(pictures):
     editor = create_editor("img2img", steps=4)
     wide = editor._ready(pictures[2]).picture

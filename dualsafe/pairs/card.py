@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..bench.html import filled
 from ..files import write_text
 from ..optional import needed
 from .layout import KINDS, PICTURES, RUN, Layout
@@ -64,16 +65,10 @@ def write_card(
 
 def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Tally, has_preview: bool = False) -> str:
     """The card's text."""
-    jinja2 = needed("jinja2", "pairs")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"cell": _cell, "json": _json, "share": _share}
-    return environment.get_template(_TEMPLATE).render(
+    return filled(
+        Path(__file__).with_name(_TEMPLATE),
+        {"cell": _cell, "json": _json, "share": _share},
+        escaped=False,
         header=_header(run, layout, tally),
         title=_title(run),
         run=run,

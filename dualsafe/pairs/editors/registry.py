@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from ...bundled import PICTO
@@ -70,30 +72,18 @@ def _img2img(rest: str, *, model: str, device: str, kind: Kind, **options: Any) 
     return None if rest else ImageToImageEditor(_image_to_image(_dual_pipeline(model, device)), **options)
 
 
-def _pix2pix(
-    path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any
-) -> Editor | None:
-    from diffusers import StableDiffusionInstructPix2PixPipeline
+def _instructed(word: str, editor: str, family: str, half: str) -> Callable[..., Editor | None]:
+    """The loader of the class `editor` of the module `word`, for checkpoints of a family of diffusers."""
 
-    from .pix2pix import InstructPix2PixEditor
+    def load(path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any) -> Any:
+        if not path:
+            return None
+        import diffusers
 
-    if not path:
-        return None
-    pipe = _stock(StableDiffusionInstructPix2PixPipeline, path, device, "float16")
-    return InstructPix2PixEditor(pipe, policy, steps, guidance_scale)
+        pipe = _stock(getattr(diffusers, family), path, device, half)
+        return getattr(import_module(f".{word}", __package__), editor)(pipe, policy, steps, guidance_scale)
 
-
-def _kontext(
-    path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any
-) -> Editor | None:
-    from diffusers import FluxKontextPipeline
-
-    from .kontext import FluxKontextEditor
-
-    if not path:
-        return None
-    pipe = _stock(FluxKontextPipeline, path, device, "bfloat16")  # float16 overflows
-    return FluxKontextEditor(pipe, policy, steps, guidance_scale)
+    return load
 
 
 def _exact(rest: str, *, kind: Kind, **_: Any) -> Editor | None:
@@ -113,8 +103,12 @@ EDITORS = Registry(
     {
         "dual": _dual,
         "img2img": _img2img,
-        "pix2pix:PATH": _pix2pix,
-        "kontext:PATH": _kontext,
+        "pix2pix:PATH": _instructed(
+            "pix2pix", "InstructPix2PixEditor", "StableDiffusionInstructPix2PixPipeline", "float16"
+        ),
+        "kontext:PATH": _instructed(
+            "kontext", "FluxKontextEditor", "FluxKontextPipeline", "bfloat16"
+        ),  # float16 overflows
         "exact": _exact,
         "null": _null,
     },
@@ -125,7 +119,8 @@ EDITORS = Registry(
 def _dual_pipeline(model: str, device: str) -> Any:
     from ...pipelines import AutoDualLatentPipeline
 
-    return _quiet(AutoDualLatentPipeline.from_pretrained(model, dtype=_dtype(device, "float16")), device)
+    family = AutoDualLatentPipeline.family_of(model)
+    return _quiet(family.from_pretrained(model, dtype=_dtype(device, family.pattern.half)), device)
 
 
 def _image_to_image(pipe: Any) -> Any:
@@ -159,11 +154,11 @@ def _stock(family: Any, path: str, device: str, half: str) -> Any:
     return _quiet(load(family.from_pretrained, path, dtype=_dtype(device, half)), device)
 
 
-def _dtype(device: str, half: str) -> Any:
-    """Full precision on a CPU, else the half one."""
+def _dtype(device: str, half: Any) -> Any:
+    """Full precision on a CPU, else the half one, a dtype or its name."""
     import torch
 
-    return torch.float32 if device == "cpu" else getattr(torch, half)
+    return torch.float32 if device == "cpu" else getattr(torch, half) if isinstance(half, str) else half
 
 
 def _quiet(pipe: Any, device: str | None = None) -> Any:
