@@ -34,7 +34,7 @@ class Compared:
         self.name, self.pipe, self.scale = name, pipe, scale
         self.noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
         self.dual = dual_of(pipe)
-        self.u, self.s = (embeddings(pipe, self.dual.embeds, seed) for seed in (1, 2))
+        self.u, self.s = (embeddings(pipe, self.dual.pattern.embeds, seed) for seed in (1, 2))
         self.s |= {key: value for key, value in self.u.items() if key.startswith("negative")}
 
     def predicted(self, embeds: dict[str, Tensor], rescale: float = 0.0) -> Predict:
@@ -106,7 +106,7 @@ def test_rescaled_guidance():
 @torch.no_grad()
 def test_a_negative_prompt_in_a_call_of_its_own():
     compared, scale = Compared("flux-true-cfg", FAMILIES["flux-true-cfg"].make()), 2.0
-    away = embeddings(compared.pipe, compared.dual.embeds, 3)
+    away = embeddings(compared.pipe, compared.dual.pattern.embeds, 3)
     u, s, negative = map(compared.predicted, (compared.u, compared.s, away))
 
     def true_cfg(predict: Predict) -> Predict:
