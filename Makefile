@@ -1,23 +1,44 @@
-# Two commands: `make demo` draws a pair, `make test` runs every check. Both make and reuse .venv.
+# `make demo` draws a pair, `make test` checks; `make check` is its core, `make test-all` has what takes long, too.
+# All make and reuse .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
 TASKS := $(addprefix picto-,explicit synonym implicit obfuscated neighbour context benign)
+# A thread a worker; whoever is done takes tests from the other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
 FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
-.PHONY: demo test test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean
+.PHONY: demo check lint core test test-all mutants test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
 		--pair --grid --seed 7 --out out/demo
 
-test: .venv/.installed-test
+# Lint and types beside the tests of the core.
+check: .venv/.installed-test
+	$(MAKE) -j2 lint core
+
+lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+core: .venv/.installed-test
+	$(PYTEST) tests/core -m "not slow"
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+# What is marked as slow (kills, clusters, a browser, the notebook), and thousands of odd inputs, too.
+test-all: lint
+	$(PYTEST) --hypothesis-profile=all
+
+# One-line faults in a copy of the core, one at a time: each must fail one of the tests that cover it. Some ten minutes.
+mutants: .venv/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --sound
 
 # The CPU build of torch is a tenth of the size; where its index offers none, the registry's build does as well.
 .venv/.torch: constraints.txt
@@ -37,7 +58,7 @@ test: .venv/.installed-test
 docs: .venv/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test, too.
+# The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test-all, too.
 demo-app-test: .venv/.installed-test
 	$(BIN)/python -m pytest tests/test_demo.py tests/test_demo_browser.py
 
@@ -82,7 +103,7 @@ test-oldest:
 	.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH_CPU) torch --no-deps 2>/dev/null || \
 		.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt torch --no-deps
 	.venv-oldest/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest -m "not slow"
 
 clean:
 	rm -rf .venv .venv-oldest build dist out *.egg-info

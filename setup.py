@@ -13,7 +13,6 @@ setup(
         "dualsafe": [
             "py.typed",
             "policy/shipped/*.yaml",
-            "conditions/neutral.txt",
             "bench/shipped/*.yaml",
             "bench/*.jinja",
             "guard/*.jinja",

@@ -5,8 +5,8 @@ A discrete-event simulation: nothing is drawn, and every speed, failure rate and
     python benchmarks/scale_sim.py                 # writes results/scale_sim.{json,md,png}
     python benchmarks/scale_sim.py --flops         # counts the arithmetic of Stable Diffusion 1.5's shapes
 
-Static parts are those of `dualsafe.pairs.schedule`, which the launchers use. The queue is what `ProcessPoolExecutor`
-does, and Ray Data with one task in flight: whoever is free takes the next shard.
+Static parts are those of `dualsafe.pairs.launch.span`, as the SLURM script takes them. The queue is what
+`ProcessPoolExecutor` does, and Ray Data with one task in flight: whoever is free takes the next shard.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dualsafe.pairs.schedule import part, span
+from dualsafe.pairs.launch import span
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIZES = (100, 1000, 10000)
@@ -75,7 +75,7 @@ class Engine:
     """How a launcher hands out shards, and whom a failure takes along.
 
     Attributes:
-        handout: "queue": whoever is free takes the next; "part", "span": settled beforehand, by `schedule`.
+        handout: "queue": whoever is free takes the next; "span": settled beforehand.
         together: one failure ends all workers, and what is missing is handed out anew.
         tasks: for each worker; whoever is free starts the next one, which loads its models anew.
     """
@@ -89,8 +89,6 @@ class Engine:
         tasks = self.tasks * workers
         if self.handout == "queue":
             return [deque(missing)] * tasks
-        if self.handout == "part":
-            return [deque(part(missing, rank, tasks)) for rank in range(tasks)]
         spans = [span(len(missing), task, tasks) for task in range(tasks)]
         return [deque(missing[each.start : each.stop]) for each in spans]
 
@@ -98,7 +96,6 @@ class Engine:
 ENGINES = {
     "ray": Engine("queue", together=False),
     "local": Engine("queue", together=True),
-    "accelerate": Engine("part", together=True),
     "slurm, 1 task a worker": Engine("span", together=False),
     "slurm, 8 tasks a worker": Engine("span", together=False, tasks=8),
 }

@@ -16,7 +16,6 @@ from speed_models import FAMILIES
 
 from dualsafe import MethodSettings
 from dualsafe.baselines import create
-from dualsafe.conditions import PROBE, PromptGate, calibrate, name_of
 from dualsafe.judges import Judge
 from dualsafe.picto.prompts import prompt_set
 from dualsafe.pipelines.dual import DualLatentMixin
@@ -35,7 +34,6 @@ OURS: dict[str, str] = {
     "pair": "unsafe",
     "benign-words": "benign",
     "benign-preview": "benign",
-    "benign-gate": "cleared",
 }
 """Our modes, and which prompts each draws; "every-step" computes the original at every step, as a pair does."""
 MODES = ("stock", *OURS, *BASELINES)
@@ -49,10 +47,10 @@ class Loaded:
         stock, dual: diffusers' own pipeline and ours, on the same components.
         denoiser: name of the component that denoises.
         call: arguments of every call, with the usual number of steps.
-        prompts: "unsafe", "benign" and "cleared" by the gate; as many as the largest batch.
+        prompts: "unsafe" and "benign"; as many as the largest batch.
         baselines: the methods that know the family.
         settings: of ours.
-        preview, gate: of the benign modes.
+        preview: of the benign mode that asks a judge.
     """
 
     stock: DiffusionPipeline
@@ -62,7 +60,6 @@ class Loaded:
     prompts: dict[str, list[str]]
     baselines: tuple[str, ...]
     preview: Judge | Callable
-    gate: PromptGate
     settings: MethodSettings = field(default_factory=MethodSettings)
     policy: Policy = field(default_factory=lambda: resolve("picto"))
 
@@ -93,8 +90,7 @@ class Loaded:
             "every-step": {"settings": replace(self.settings, original_interval=None)},
             "stacked": {"settings": replace(self.settings, stacked=True)},
             "pair": {"return_pair": True},
-            "benign-preview": {"preview": self.preview, "prompt_gate": None},
-            "benign-gate": {"preview": self.preview, "prompt_gate": self.gate},
+            "benign-preview": {"preview": self.preview},
         }
         return modes.get(name, {})
 
@@ -108,32 +104,25 @@ def _generators(seeds: list[int]) -> list[torch.Generator]:
 
 
 def load_picto(count: int) -> Loaded:
-    """The bundled checkpoint, trained, on the CPU, with its gate and its guard."""
+    """The bundled checkpoint, trained, on the CPU, with its guard."""
     pipe, _, guard = load()
     stock = StableDiffusionPipeline(**pipe.components, requires_safety_checker=False)
     stock.set_progress_bar_config(disable=True)
-    bare = [case.prompt for case in prompt_set("benign", 1500, seed=5) if case.scene.item == "none"]
-    gate, _ = calibrate(pipe._pooled, resolve("picto"), bare)
-    scored = [case.prompt for case in prompt_set("benign", 200 + 20 * count, seed=4)]
-    cleared = [p for p, score in zip(scored, gate.score(pipe._pooled(scored))) if gate.clears(score)]
-    prompts = _prompts(count) | {"cleared": cleared[:count]}
-    return Loaded(stock, pipe, "unet", SAMPLING, prompts, BASELINES, guard, gate)
+    return Loaded(stock, pipe, "unet", SAMPLING, _prompts(count), BASELINES, guard)
 
 
 def load_random(name: str, count: int, scale: str, device: str, dtype: torch.dtype) -> Loaded:
     """A family of `speed_models`. Its mask takes the least difference: branches of trained weights part, too."""
     family = FAMILIES[name]
     stock, dual = family.make(scale, device, dtype)
-    prompts = _prompts(count)
     return Loaded(
         stock,
         dual,
         family.denoiser,
         family.arguments(scale),
-        prompts | {"cleared": prompts["benign"]},
+        _prompts(count),
         family.baselines,
         nothing_seen,
-        clearing(dual, resolve("picto")),
         MethodSettings(mask_floor=1e-6, latent_gate=None),
     )
 
@@ -141,12 +130,6 @@ def load_random(name: str, count: int, scale: str, device: str, dtype: torch.dty
 def nothing_seen(pictures: list) -> list[bool]:
     """A judge that takes no time."""
     return [False] * len(pictures)
-
-
-def clearing(pipe: DualLatentMixin, policy: Policy) -> PromptGate:
-    """A gate that clears every prompt, at the cost of a calibrated one."""
-    probe = pipe._pooled([PROBE])[0].float().cpu()
-    return PromptGate(name_of(policy), torch.zeros_like(probe), -1.0, 0.0, probe)
 
 
 def _prompts(count: int) -> dict[str, list[str]]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dualsafe import DualLatentPipeline, MethodSettings, method
-from dualsafe.schedule import Schedule
-from dualsafe.stand_in import standing_in
+from dualsafe.noise_level import Schedule
+from dualsafe.stand_in import StandIn, standing_in
 
 SAMPLING = {"num_inference_steps": 25, "guidance_scale": 5.0}
 DEFAULT = MethodSettings()
@@ -39,14 +39,11 @@ class Step:
 
 
 class Watched:
-    """Stands in for a denoiser and keeps what it was asked and what it answered, by timestep."""
+    """Called in a denoiser's place; keeps what it was asked and what it answered, by timestep."""
 
     def __init__(self, model: Any):
         self.model = model
         self.calls: dict[float, list[tuple[Tensor, Tensor]]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
 
     def __call__(self, sample: Tensor, timestep: Tensor, **kwargs: Any) -> tuple[Tensor]:
         output = self.model(sample, timestep, **kwargs)
@@ -61,39 +58,38 @@ def drawn(pipe: DualLatentPipeline, prompt: str, seed: int, **options: Any) -> A
 def computed(pipe: DualLatentPipeline, prompt: str, seed: int, **options: Any) -> list[tuple[float, bool, bool]]:
     """(progress, whether the original branch was computed, whether the safe one was) of each step of a call."""
     watched, settings = Watched(pipe.unet), options.get("settings") or DEFAULT
-    with standing_in(pipe, {"unet": watched}):
+    with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
         drawn(pipe, prompt, seed, **options)
     schedule, found = Schedule.of(pipe.scheduler), []
     for (
         t,
         calls,
-    ) in watched.calls.items():  # alone, a call is the original's in the shared phase, then the safe branch's
-        shared = schedule.progress(t) < settings.tau
-        found.append((schedule.progress(t), shared or len(calls) > 1, not shared))
+    ) in watched.calls.items():  # a call alone is the original's at first, then the safe branch's
+        progress = schedule.at(t).progress
+        shared = progress < settings.tau
+        found.append((progress, shared or len(calls) > 1, not shared))
     return found
 
 
 def trace(pipe: DualLatentPipeline, prompt: str, seed: int, **options: Any) -> tuple[list[Step], Any]:
     """The steps of a dual call at level 1 under the default settings, and the call's output."""
     watched = Watched(pipe.unet)
-    with standing_in(pipe, {"unet": watched}):
+    with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
         output = drawn(pipe, prompt, seed, return_pair=True, **options)
     schedule, scale = Schedule.of(pipe.scheduler), (SAMPLING | options)["guidance_scale"]
     steps: list[Step] = []
-    mask = None
     for t, calls in watched.calls.items():  # one call a branch, the original's first
-        progress = schedule.progress(t)
-        original, safe = (clean(schedule, t, *call, scale) for call in (calls[0], calls[-1]))
-        if len(calls) > 1 and (mask is None or progress < DEFAULT.mask_freeze):
-            mask = method.difference_mask(method.difference(safe, original), FLOOR)
-        steps.append(Step(progress, original, safe, mask))
+        at, kind = schedule.at(t), schedule.prediction_type
+        original, safe = (clean(at.level, kind, *call, scale) for call in (calls[0], calls[-1]))
+        found = method.difference_mask(method.difference(safe, original), FLOOR) if len(calls) > 1 else None
+        steps.append(Step(at.progress, original, safe, found))
     return steps, output
 
 
-def clean(schedule: Schedule, t: float, z: Tensor, prediction: Tensor, scale: float) -> Tensor:
+def clean(level: method.NoiseLevel, kind: str, z: Tensor, prediction: Tensor, scale: float) -> Tensor:
     """Predicted clean latents of one branch from its two guidance rows."""
     guided = method.guide(prediction[:1], prediction[1:], scale)
-    return method.clean_latents(z[:1], guided, schedule.level(t), schedule.prediction_type)
+    return method.clean_latents(z[:1], guided, level, kind)
 
 
 def at(steps: list[Step], progress: float) -> Step:

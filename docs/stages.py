@@ -34,7 +34,7 @@ PROMPTS = {PROMPT: SEED, "an alien in orange with fire at a castle": 3}
 IMPLICIT, IMPLICIT_SEED = "a pirate in blue in a park", 1
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TAUS = (0.0, DEFAULT.tau, 0.4, 0.6, 0.8)
-GREY, INK, SHARED, DUAL, HELD = "#6b7280", "#111827", "#94a3b8", "#0f766e", "#b45309"
+GREY, INK, SHARED, DUAL = "#6b7280", "#111827", "#94a3b8", "#0f766e"
 
 
 # Pictures and maps
@@ -106,7 +106,7 @@ def draw_steps(pipe: DualLatentPipeline) -> Figure:
     """Both branches' predictions, the mask and the sum, over the steps."""
     steps, _ = trace(pipe, PROMPT, SEED)
     shared = sum(step.mask is None for step in steps)
-    later = [at(steps, progress) for progress in (0.3, 0.4, 0.5, DEFAULT.mask_freeze)]
+    later = [at(steps, progress) for progress in (0.3, 0.4, 0.5, 0.6)]
     chosen = [steps[0], steps[shared - 1], steps[shared], *later, steps[-1]]
     figure, axes = panels(4, len(chosen), left=0.75, top=0.55)
     for column, step in zip(axes.T, chosen):
@@ -119,8 +119,7 @@ def draw_steps(pipe: DualLatentPipeline) -> Figure:
             show(column[3], picture(pipe, step.summed(1.0)))
     label(axes, [f"{step.progress:.2f}" for step in chosen], ["x0,\noriginal", "x0,\nsafe", "mask", "their\nsum"])
     band(figure, axes, 0, 1, "shared phase", SHARED)
-    band(figure, axes, 2, 5, "dual phase; the mask is each step's own", DUAL)
-    band(figure, axes, 6, 7, "dual phase; the mask stays", HELD)
+    band(figure, axes, 2, 7, "dual phase; the mask is each step's own", DUAL)
     return figure
 
 
@@ -137,7 +136,7 @@ def draw_phases(pipe: DualLatentPipeline) -> Figure:
                 if is_computed:
                     axes.barh(place - y, 0.8 * width, left=progress - width, height=0.3, align="edge", color=colour)
         names.append(f"safe picture,\n{name}:\n{2 * sum(a + b for _, a, b in steps)} rows")
-    marks = {DEFAULT.tau: "tau", DEFAULT.preview: "preview", DEFAULT.mask_freeze: "mask_freeze, latent_gate"}
+    marks = {DEFAULT.tau: "tau", DEFAULT.preview: "preview", DEFAULT.latent_gate: "latent_gate"}
     for x, name in marks.items():
         axes.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (3, 3)))
         axes.text(x, 0.79, f"{name} {x:g}", ha="left", va="bottom")

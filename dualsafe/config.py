@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import TypeGuard
@@ -12,14 +11,6 @@ import numpy as np
 
 PRESETS: dict[str, float] = {"off": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75, "max": 1.0}
 """Names of safety levels."""
-
-
-WEIGHTS: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "linear": lambda progress: progress,
-    "cosine": lambda progress: 0.5 - 0.5 * math.cos(math.pi * progress),
-}
-"""Schedules of the safe branch's weight over progress."""
 
 
 UNCALIBRATED: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
@@ -31,34 +22,25 @@ CALIBRATED: tuple[tuple[float, float], ...] = (
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """How the two trajectories are combined. Progress is 1 - timestep / T: 0 is pure noise, 1 the finished picture.
+    """How the two trajectories are combined. Progress: 0 is pure noise, 1 the finished picture.
 
     Raises:
         ValueError: a value is out of its range.
     """
 
     tau: float = 0.2
-    """Progress, in [0, 1], until which both branches share the original's steps. Higher keeps more of the original's
-    layout and saves rows; too high (over about 0.3) and what is unsafe can't be taken back."""
+    """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
+    the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (over about 0.3)
+    and what is unsafe can't be taken back."""
 
     mask_floor: float | None = 1.0
     """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
-    Higher changes less of the picture. Where a sample's differences are faint, its floor is lower, down to the half."""
-
-    mask_freeze: float = 0.6
-    """Progress, in [0, 1], from which the mask stays as it is."""
-
-    mask_attention: float | None = None
-    """Share of a sample's largest cross-attention to the words that differ, in [0, 1], under which a place stays out of
-    the mask although the clean latents differ; None doesn't look. Higher changes less. UNets only."""
+    Higher changes less of the picture. Where a sample's differences are faint, its floor is lower."""
 
     latent_gate: float | None = 0.6
     """Progress, in [0, 1], from which a sample whose mask was empty at every step so far follows the original for good:
-    its picture is the stock picture, to the bit. Lower saves rows where the two conditions mean the same."""
-
-    weight: str | Callable[[float], float] = "constant"
-    """Share of the safety level in force, over progress: "constant", "linear" or "cosine" (rising from 0 at pure noise
-    to 1 at the finished picture), or a function of progress in [0, 1] to a share in [0, 1]."""
+    its picture is the stock picture, to the bit. Never one in whose words or picture something unsafe was found. Lower
+    saves rows where the two conditions mean the same."""
 
     dial: tuple[tuple[float, float], ...] = CALIBRATED
     """Which weight of the safe branch each safety level stands for: points (level, weight) from (0, 0) to (1, 1), with
@@ -67,7 +49,7 @@ class MethodSettings:
     original_interval: float | None = 0.12
     """Progress, in (0, 1], after which a call that doesn't return the original computes it once more; between, its
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
-    at every step."""
+    at every step. At full weight without a mask nothing is steered by it, and it isn't computed."""
 
     preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
@@ -80,7 +62,7 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "mask_freeze", "mask_attention", "latent_gate", "original_interval", "preview"):
+        for name in ("tau", "latent_gate", "original_interval", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
@@ -91,10 +73,6 @@ class MethodSettings:
         levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())
         if not levels or list(levels) != sorted(set(levels)) or list(weights) != sorted(weights):
             raise ValueError(f"dial={self.dial!r} must be rising points (level, weight) from (0, 0) to (1, 1)")
-        if isinstance(self.weight, str) and self.weight not in WEIGHTS:
-            raise ValueError(f"weight={self.weight!r} is not one of {', '.join(WEIGHTS)}, nor a function")
-        if not isinstance(self.weight, str) and not callable(self.weight):
-            raise ValueError(f"weight={self.weight!r} must be one of {', '.join(WEIGHTS)}, or a function of progress")
         if self.composite and self.mask_floor is None:
             raise ValueError("composite=True needs a mask: give mask_floor a number")
 
@@ -102,19 +80,6 @@ class MethodSettings:
         """The safe branch's weight at a safety level, both in [0, 1]."""
         levels, weights = zip(*self.dial)
         return float(np.interp(level, levels, weights))
-
-    def weight_at(self, progress: float) -> float:
-        """The share of the safety level that is in force at `progress`, in [0, 1].
-
-        Raises:
-            ValueError: a custom function gave something else.
-        """
-        if isinstance(self.weight, str):
-            return WEIGHTS[self.weight](progress)
-        share = self.weight(progress)
-        if not _is_number(share) or not 0 <= share <= 1:
-            raise ValueError(f"weight({progress:.3f}) gave {share!r}, which is not a number in [0, 1]")
-        return float(share)
 
 
 def resolve_level(level: float | str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -28,6 +29,14 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def partial_of(path: Path) -> Path:
     """A temporary name beside `path` that is nobody else's: process ids are the same in every container."""
     return path.with_name(f".{path.name}.{uuid4().hex}.partial")
@@ -42,11 +51,18 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def png_of(image: Image.Image, settings: dict[str, Any] | None = None) -> bytes:
+    """A picture as PNG, without loss, that carries its settings, if any, as JSON under the key "dualsafe"."""
+    info, file = PngInfo(), io.BytesIO()
+    if settings is not None:
+        info.add_text("dualsafe", json.dumps(settings))
+    image.save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
 def write_png(path: Path, image: Image.Image, settings: dict[str, Any]) -> None:
-    """A PNG that carries its settings as JSON under the key "dualsafe"."""
-    info = PngInfo()
-    info.add_text("dualsafe", json.dumps(settings))
-    write_whole(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+    """A picture's `png_of` as a file."""
+    write_whole(path, lambda file: file.write(png_of(image, settings)))
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
@@ -56,5 +72,4 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_manifest(folder: Path, rows: list[dict[str, Any]]) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    write_whole(folder / "manifest.jsonl", lambda file: file.write(text.encode("utf-8")))
+    write_text(folder / "manifest.jsonl", "".join(json.dumps(row) + "\n" for row in rows))

@@ -38,30 +38,14 @@ _PREDICTION: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
 PREDICTION_TYPES: tuple[str, ...] = tuple(_X0)
 
 
-def noise_level(alphas_cumprod: Tensor, timestep: float) -> NoiseLevel:
-    """alpha and sigma at a timestep of the training schedule; fractional ones by interpolating log(sigma / alpha).
-
-    Args:
-        alphas_cumprod: the training schedule's alpha^2, shape (T,), decreasing.
-        timestep: in [0, T - 1].
-    """
-    low = min(max(int(timestep), 0), len(alphas_cumprod) - 1)
-    high = min(low + 1, len(alphas_cumprod) - 1)
-    fraction = min(max(timestep - low, 0.0), 1.0)
-    if fraction == 0.0:
-        squared = alphas_cumprod[low].double()
-    else:
-        ends = alphas_cumprod[[low, high]].double().clamp(min=1e-12)
-        log_ratios = ((1 - ends) / ends).log()
-        log_ratio = torch.lerp(log_ratios[0], log_ratios[1], fraction)
-        squared = torch.sigmoid(-log_ratio)
-    return squared.sqrt().float(), (1 - squared).sqrt().float()
+def noise_level(alpha_squared: float) -> NoiseLevel:
+    """alpha and sigma of the variance preserving form, from alpha^2 (diffusers' `alphas_cumprod`) in [0, 1]."""
+    return torch.tensor(alpha_squared**0.5), torch.tensor((1 - alpha_squared) ** 0.5)
 
 
-def flow_level(timestep: float, num_train_timesteps: int) -> NoiseLevel:
-    """alpha = 1 - sigma and sigma = timestep / T of a rectified-flow model."""
-    sigma = torch.tensor(timestep / num_train_timesteps)
-    return 1 - sigma, sigma
+def flow_level(sigma: float) -> NoiseLevel:
+    """alpha = 1 - sigma and sigma of a rectified flow, sigma in [0, 1]."""
+    return torch.tensor(1 - sigma), torch.tensor(sigma)
 
 
 def guide(unconditional: Tensor, conditional: Tensor, guidance_scale: float) -> Tensor:
@@ -96,21 +80,19 @@ def difference(x0_s: Tensor, x0_u: Tensor) -> Tensor:
     return (x0_s - x0_u).abs().mean(1, keepdim=True)
 
 
-def difference_mask(difference: Tensor, floor: float) -> Tensor:
+def difference_mask(difference: Tensor, floor: float, least: Tensor | float = 0.0) -> Tensor:
     """Where the conditions differ: smoothed 3x3, over a floor, dilated by one, feathered; in [0, 1].
 
-    A sample's own floor is at most 0.6 of its largest difference, so that a faint change isn't passed over, but never
-    under half of `floor`, so that two agreeing branches give an empty mask.
+    A sample's own floor is at most 0.6 of its largest difference, so that a faint change isn't passed over.
+
+    Args:
+        least: (N, 1, 1, 1), how low a sample's own floor may be; over 0, two agreeing branches give an empty mask.
     """
     smooth = F.avg_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    own = (0.6 * smooth.amax((1, 2, 3), keepdim=True)).clamp(floor / 2, floor)
+    own = (0.6 * smooth.amax((1, 2, 3), keepdim=True)).clamp(max=floor)
+    own = torch.maximum(own, torch.as_tensor(least, device=own.device))
     found = F.max_pool2d((smooth > own).to(difference.dtype), 3, stride=1, padding=1)
     return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))
-
-
-def attended(attention: Tensor, share: float) -> Tensor:
-    """Where attention (N, 1, h, w), relative to each sample's largest, is at least `share`, dilated by one; 0 or 1."""
-    return F.max_pool2d((attention >= share).to(attention.dtype), 3, stride=1, padding=1)
 
 
 def composite(safe: Tensor, original: Tensor, mask: Tensor, feather: int = 2) -> Tensor:

@@ -1,4 +1,4 @@
-"""What one dual call is to do: the weight of each sample, the guidance to apply, and a look half-way."""
+"""What one dual call is to do: the weight of each sample, phases and mask, and the guidance to apply."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .config import MethodSettings
+
+OWN_CALLS = 8
+"""Denoiser calls that the safe branch gets to itself, where a run has as many: the shared phase makes room for them.
+
+On picto none of 16 explicit prompts is judged unsafe from six steps on, one at four (docs/families.md, "Few steps").
+"""
 
 
 @dataclass(frozen=True)
@@ -32,37 +38,31 @@ class Plan:
     Attributes:
         weights: the weight of the safe branch per sample, in [0, 1]; 0 leaves the sample on the stock path.
         settings: phases and mask.
-        guidance: as the pipeline applies it.
+        guidance: gives it as the pipeline applies it in a step: a callback may change it on the way.
         keep_original: whether the original branch must be right to the last step.
-        words: (branch, N, T) bool, the tokens in which each sample's two prompts differ, if their attention counts.
         mask: (N, 1, H, W) in [0, 1], where the caller lets each sample change, instead of a mask that is found.
+        may_agree: the samples that the latent gate may clear: nothing unsafe was found in their words or picture.
     """
 
     weights: list[float]
     settings: MethodSettings
-    guidance: Guidance
+    guidance: Callable[[], Guidance]
     keep_original: bool = False
-    words: Tensor | None = None
     mask: Tensor | None = None
+    may_agree: frozenset[int] = frozenset()
 
     @property
     def dual(self) -> list[int]:
         """The samples that have a safe branch."""
         return [i for i, weight in enumerate(self.weights) if weight > 0]
 
+    @property
+    def finds_mask(self) -> bool:
+        """Whether the mask is found from the two predictions."""
+        return self.mask is None and self.settings.mask_floor is not None
 
-@dataclass
-class Preview:
-    """A look at what samples are about to become, once, half-way.
-
-    Attributes:
-        at: progress in [0, 1] of the look.
-        samples: which ones.
-        look: is given their predicted clean latents, (samples, C, h, w).
-        done: whether it has looked; a call of few steps may end before.
-    """
-
-    at: float
-    samples: list[int]
-    look: Callable[[Tensor], None]
-    done: bool = False
+    @property
+    def steers_by_original(self) -> bool:
+        """Whether safe branches are held to their originals: not at full weight in the whole picture."""
+        masked = self.mask is not None or self.finds_mask
+        return masked or any(self.weights[i] < 1 for i in self.dual)

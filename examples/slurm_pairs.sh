@@ -19,7 +19,7 @@ tasks=${TASKS:-128} # as in --array; SLURM_ARRAY_TASK_COUNT is less where only s
 dualsafe pairs run "$@" --out "$out" --shard-range 0:0 # plans, unless another task has
 range=$(python - "$out/run.json" "$SLURM_ARRAY_TASK_ID" "$tasks" <<'END'
 import json, sys
-from dualsafe.pairs.schedule import span
+from dualsafe.pairs.launch import span
 
 run, task, tasks = sys.argv[1:]
 with open(run) as file:

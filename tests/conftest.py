@@ -8,8 +8,14 @@ import pytest
 import tiny
 import torch
 from diffusers import StableDiffusionPipeline
+from hypothesis import HealthCheck, settings
 
 from dualsafe import PICTO, DualLatentPipeline
+
+# `make test` tries some odd inputs, `make test-all` (--hypothesis-profile=all) 2,000 for each property
+settings.register_profile("some", max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("all", settings.get_profile("some"), max_examples=2000)
+settings.load_profile("some")
 
 KINDS = ("sd1", "sd2", "picto")
 

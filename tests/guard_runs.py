@@ -11,11 +11,11 @@ from typing import Any
 from PIL import Image
 
 from dualsafe.bench.measure import against_stock
+from dualsafe.files import write_json
 from dualsafe.judges import Verdict
 from dualsafe.pairs.pair import Checked, Job, Kind, Made
 from dualsafe.pairs.row import row_of
 from dualsafe.pairs.shard import writing
-from dualsafe.pairs.spec import write_json
 from dualsafe.picto import counterfactual, render
 from dualsafe.picto.prompts import prompt_set
 from dualsafe.picto.world import ITEMS, NEUTRAL_ITEMS

@@ -144,7 +144,7 @@ def test_a_policys_own_levels_and_blocks_leave_the_baselines_alone(tiny_dual):
 
 
 def test_unknown_names_and_missing_judges_are_refused():
-    with pytest.raises(ValueError, match="'magic' is not one of stock"):
+    with pytest.raises(ValueError, match="'magic' must be one of: stock"):
         create("magic")
     with pytest.raises(ValueError, match="needs a judge"):
         create("dualsafe-max+verify")

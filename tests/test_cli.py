@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ import tiny
 from PIL import Image
 from typer.testing import CliRunner
 
-from dualsafe import PICTO
 from dualsafe.cli import app
 from dualsafe.files import write_whole
-from dualsafe.picto.prompts import prompt_set
 
 QUICK = ["--steps", "2", "--device", "cpu"]
 
@@ -56,20 +53,6 @@ def test_verify_asks_the_judge_beside_the_weights(tmp_path, model):
     assert row["score"] is not None and (row["withheld"] or row["score"] < 0.5)
     refused = run("a pirate in a park", "--verify", "--model", model, "--out", str(tmp_path), *QUICK)
     assert refused.exit_code == 2 and "brings no judge" in refused.output
-
-
-def test_calibrate_leaves_a_gate_beside_the_checkpoint(tmp_path):
-    shutil.copytree(PICTO, tmp_path / "picto")
-    prompts = tmp_path / "neutral.txt"
-    cases = prompt_set("benign", 600, seed=5)
-    prompts.write_text("\n".join(case.prompt for case in cases if case.scene.item == "none"))
-    arguments = ["calibrate", str(tmp_path / "picto"), "--policy", "picto", "--prompts", str(prompts)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    assert "and none of" in result.output and (tmp_path / "picto/prompt_gate_picto.safetensors").is_file()
-    for bad, message in (("somewhere/else", "give --out"), (str(tmp_path), "model_index.json")):
-        refused = CliRunner().invoke(app, ["calibrate", bad, "--policy", "picto"])
-        assert refused.exit_code == 2 and message in refused.output
 
 
 def test_a_pair_and_a_grid(model, tmp_path):

@@ -51,7 +51,7 @@ def test_parts_of_a_run_are_finished_by_the_last(tmp_path):
         (["--shard-range", "0:9"], "shards=0:9 is not within the run's 0:2"),
         (["--threshold", "least_votes"], "--threshold least_votes must be NAME=NUMBER"),
         (["--threshold", "luck=1"], "thresholds has 'luck', which is not one of least_votes"),
-        (["--engine", "abacus"], "engine='abacus' is not one of local, accelerate, ray"),
+        (["--engine", "abacus"], "engine='abacus' is not one of local, ray"),
         (["--editor", "scissors"], "editor 'scissors' must be one of: dual"),
         (["--judge", "picto"], "least_votes=2 must be from 1 to 1"),
         (["--policy", "nobody"], "policy"),

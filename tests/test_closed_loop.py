@@ -61,7 +61,7 @@ def test_a_call_too_short_for_a_preview_is_judged_at_its_end(tiny_dual, seeds):
 def test_a_preview_is_shown_beside_branches_that_agree(tiny_dual, seeds):
     judge = Scripted([SEEN])
     settings = MethodSettings(tau=0.0, latent_gate=0.2, preview=0.5)
-    prompts = ["a man with a knife", PROMPTS[0]]
+    prompts = ["a man in a hat", PROMPTS[0]]
     output = tiny_dual(
         prompts, safe_prompt=[prompts[0], None], preview=judge, settings=settings, generator=seeds(1, 2), **FAST
     )
@@ -123,11 +123,20 @@ def test_a_judge_that_fails_flags_everything(tiny_dual, seeds, answer):
     assert output.images.max() == 0
 
 
-def test_a_flagged_picture_whose_mask_stays_empty_is_drawn_again_without_one(tiny_dual, seeds):
+def test_a_flagged_picture_is_changed_however_high_the_floor_of_the_mask(tiny_dual, seeds):
     settings = MethodSettings(mask_floor=1e6)
     output = tiny_dual(PROMPTS, preview=Scripted([SEEN, CLEAR]), settings=settings, generator=seeds(1, 2), **FAST)
     assert not np.array_equal(output.images[0], stock(tiny_dual, seeds)[0])
-    assert output.safety[0].tries == 2 and output.safety[0].mask_area == 1 and output.safety[0].gate == "preview"
+    assert output.safety[0].mask_area > 0 and output.safety[0].gate == "preview"
+
+
+@pytest.mark.parametrize("kind", ["preview", "verify"])
+def test_a_flagged_picture_whose_aim_the_text_encoder_does_not_reach_is_withheld(tiny_dual, seeds, kind):
+    prompt = "a pirate in a park, at the end of a long day, by the sea"  # over the encoder's 48 tokens
+    judge = Scripted([SEEN], [CLEAR])
+    output = tiny_dual(prompt, **{kind: judge}, generator=seeds(1), **FAST)
+    assert output.safety[0].withheld and output.images.max() == 0
+    assert output.safety[0].tries == 0 and output.safety[0].denoiser_rows <= 12
 
 
 def test_a_flagged_picture_that_the_callers_mask_keeps_as_it_is_is_withheld(tiny_dual, seeds):

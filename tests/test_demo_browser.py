@@ -22,10 +22,7 @@ from dualsafe.policy import resolve
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'dualsafe[demo]'")
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine to show the app in"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine to show the app in")
 
 IMAGES = Path(__file__).parents[1] / "docs" / "img"
 FLAGS = [
@@ -174,6 +171,7 @@ def test_a_prompt_becomes_a_pair_and_the_dial_changes_it(opened):
     wait(lambda: sides(page)[1] == safe)
 
 
+@pytest.mark.slow
 def test_the_sharp_original_is_sent_only_when_asked_for(opened):
     page = opened()
     draw(page, KNIFE)
@@ -191,6 +189,7 @@ def test_the_sharp_original_is_sent_only_when_asked_for(opened):
     assert download.value.suggested_filename.endswith(".zip")
 
 
+@pytest.mark.slow
 def test_a_long_drawing_can_be_cancelled_and_the_next_is_clean(opened):
     page = opened()
     draw(page, KNIFE)
@@ -220,6 +219,7 @@ def test_what_cannot_be_drawn_is_said_in_a_sentence(opened):
     assert "Traceback" not in page.content()
 
 
+@pytest.mark.slow
 def test_a_category_may_have_its_own_level_and_a_reload_starts_afresh(opened):
     page = opened()
     page.click("text=Levels by category")
@@ -238,6 +238,7 @@ def test_a_category_may_have_its_own_level_and_a_reload_starts_afresh(opened):
     assert "at level 1 (max)" in finish(page)
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_draws_and_moves_the_divider(opened):
     page = opened()
     page.focus("#prompt textarea")
@@ -255,6 +256,7 @@ def test_the_keyboard_alone_draws_and_moves_the_divider(opened):
     wait(lambda: sides(page)[1] != plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "look"),
     [

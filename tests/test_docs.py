@@ -33,7 +33,13 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TEXTS[name], re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("docs/") and blocks(name, "python")])
+RUN = [name for name in PAGES if name.startswith("docs/") and blocks(name, "python")]
+DRAWN_ELSEWHERE = {"docs/quickstart.md"}  # by the examples of the same names, at every commit
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DRAWN_ELSEWHERE else []) for name in RUN]
+)
 def test_the_python_of_a_page_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text in blocks(name, "yaml"):
@@ -56,10 +62,15 @@ def commands(name: str) -> Iterator[list[str]]:
         yield inline.split()
 
 
+@pytest.fixture(scope="module")
+def root() -> Any:
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if list(commands(name))])
-def test_every_command_and_option_of_a_page_exists(name):
+def test_every_command_and_option_of_a_page_exists(name, root):
     for words in commands(name):
-        command: Any = typer.main.get_command(app)
+        command = root
         while hasattr(command, "commands") and words:
             assert words[0] in command.commands, words
             command, words = command.commands[words[0]], words[1:]
@@ -105,7 +116,6 @@ def test_the_stages_that_are_drawn_are_those_of_the_pipeline(monkeypatch):
     assert 2 * sum(original + safe for _, original, safe in computed) == output.safety[0].denoiser_rows
 
 
-@pytest.mark.slow
 def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     for module in ("mkdocs", "material", "mkdocstrings_handlers.python"):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install 'dualsafe[docs]'")

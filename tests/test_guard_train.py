@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from dualsafe import CheckpointError
 from dualsafe.cli.guard_train import train as command
+from dualsafe.files import write_json
 from dualsafe.guard.arms import ARMS, draw
 from dualsafe.guard.control import real_or_edited
 from dualsafe.guard.curve import over_seeds, score
@@ -29,7 +30,6 @@ from dualsafe.judges.vision import load_tower
 from dualsafe.pairs.pair import Checked, Job, Made
 from dualsafe.pairs.row import row_of
 from dualsafe.pairs.shard import writing
-from dualsafe.pairs.spec import write_json
 from dualsafe.picto import counterfactual, render
 from dualsafe.picto.captions import FULL, caption
 from dualsafe.picto.prompts import prompt_set

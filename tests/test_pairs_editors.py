@@ -19,12 +19,13 @@ from PIL import Image
 from dualsafe import PICTO, AutoDualLatentPipeline, CheckpointError, DualLatentImg2ImgPipeline, PolicyError
 from dualsafe.errors import PairsError
 from dualsafe.judges import load_judge
-from dualsafe.pairs.editors import create_editor, registry
+from dualsafe.pairs.editors import create_editor
 from dualsafe.pairs.editors.dual import DualEditor
 from dualsafe.pairs.editors.existing import changed
 from dualsafe.pairs.editors.img2img import ImageToImageEditor
 from dualsafe.pairs.editors.kontext import FluxKontextEditor
 from dualsafe.pairs.editors.pix2pix import InstructPix2PixEditor
+from dualsafe.pairs.editors.registry import EDITORS
 from dualsafe.pairs.pair import Declined, Job, Made, picture_hash
 from dualsafe.pairs.pictures import fitted
 from dualsafe.picto.world import ITEMS
@@ -315,30 +316,12 @@ UNKNOWN = ["", "duel", "Dual", "dual:x", "img2img:x", "pix2pix", "kontext:", "ex
 def test_an_unknown_editor_is_told_the_names(name):
     with pytest.raises(ValueError) as raised:
         create_editor(name)
-    assert str(raised.value) == f"editor {name!r} must be one of: {', '.join(registry.FORMS)}"
+    assert str(raised.value) == f"editor {name!r} must be one of: {', '.join(EDITORS.forms)}"
 
 
 def test_a_policy_that_isnt_there_is_told():
     with pytest.raises(PolicyError, match="nowhere"):
         create_editor("dual", policy="nowhere")
-
-
-def test_other_packages_bring_editors_but_take_none_away(tmp_path, monkeypatch):
-    (tmp_path / "painter.py").write_text(
-        "class Painter:\n"
-        "    takes_pictures = False\n"
-        "    follows_instructions = False\n"
-        "    def __init__(self, rest, options): self.name, self.options = rest, options\n"
-        "def load(rest, **options): return Painter(rest, options)\n"
-    )
-    info = tmp_path / "painter-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: painter\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\npainter = painter:load\nnull = painter:load\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    editor = create_editor("painter:oil", steps=3)
-    assert editor.name == "oil" and editor.options["steps"] == 3 and editor.options["policy"] == "picto"
-    assert create_editor("null").name == "null"
 
 
 def test_pictures_are_scaled_to_the_models_own_size(pictures):

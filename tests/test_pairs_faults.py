@@ -16,8 +16,6 @@ from exact_runs import exact_run, pair_files, spec_of
 from dualsafe.pairs.check import check
 from dualsafe.pairs.run import run
 
-KILLS = 30
-
 
 def _run(folder: str, most_bytes: int | None = None) -> None:
     import torch
@@ -42,24 +40,30 @@ def _started(processes, *arguments):
     return process
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_30_random_points_ends_as_if_it_had_never_been(processes, tmp_path):
-    whole = pair_files(exact_run(tmp_path / "whole", limit=40))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, bytes]:
+    """The files of a run that nobody killed."""
+    return pair_files(exact_run(tmp_path_factory.mktemp("whole") / "run", limit=40))
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_points_ends_as_if_it_had_never_been(kills, processes, whole, tmp_path):
     began = time.perf_counter()
     _started(processes, str(tmp_path / "timed")).join()
     takes = time.perf_counter() - began
-    folder, rng, killed, unfinished = tmp_path / "killed", random.Random(0), 0, 0
-    while killed < KILLS:
+    folder, rng, killed, finished = tmp_path / "killed", random.Random(0), 0, 0
+    while killed < kills:
         process = _started(processes, str(folder))
         process.join(rng.uniform(0, 0.7 * takes))
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
             killed += 1
         process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
         if (folder / "stats.json").is_file():  # it got to its end: begin with another, so that kills go on meeting work
             assert pair_files(folder) == whole and list(check(folder)) == []
-            unfinished += 1
-            folder = tmp_path / f"killed-{unfinished}"
+            finished += 1
+            folder = tmp_path / f"killed-{finished}"
     run(spec_of(limit=40), folder, resume=True)
     assert pair_files(folder) == whole
     assert list(check(folder)) == []

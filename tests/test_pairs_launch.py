@@ -14,11 +14,10 @@ from exact_runs import exact_run, spec_of
 
 from dualsafe.errors import PairsError
 from dualsafe.pairs.check import check
-from dualsafe.pairs.launch import engine
+from dualsafe.pairs.launch import engine, span
 from dualsafe.pairs.plan import plan
 from dualsafe.pairs.read import read_rows
 from dualsafe.pairs.run import run
-from dualsafe.pairs.schedule import part, span
 
 ROOT = Path(__file__).resolve().parent.parent
 DUALSAFE = Path(sys.executable).with_name("dualsafe")
@@ -36,13 +35,6 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
     path = f"{DUALSAFE.parent}{os.pathsep}{os.environ['PATH']}"
     given = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | environment
     return subprocess.run([*map(str, arguments)], env=given, capture_output=True, text=True, timeout=300)
-
-
-def accelerate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """What it starts for several GPUs; `accelerate launch --cpu` has one process, unless there is MPI."""
-    options = ["--multi_gpu", "--num_processes=2", "--num_machines=1", "--main_process_port=0", "--mixed_precision=no"]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", *options, "--dynamo_backend=no"]
-    return command(*launcher, DUALSAFE, "pairs", "run", *OPTIONS, "--engine", "accelerate", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +55,21 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
-def test_parts_and_spans_leave_no_shard_out_and_give_none_twice(ranks):
-    shards = [0, 1, 3, 4, 7]
-    parts = [part(shards, rank, ranks) for rank in range(ranks)]
-    assert (
-        sorted(index for each in parts for index in each) == shards and max(map(len, parts)) - min(map(len, parts)) <= 1
-    )
-    spans = [span(5, task, ranks) for task in range(ranks)]
+@pytest.mark.parametrize("tasks", [1, 2, 3, 7])
+def test_spans_leave_no_shard_out_and_give_none_twice(tasks):
+    spans = [span(5, task, tasks) for task in range(tasks)]
     assert [index for each in spans for index in each] == list(range(5))
     assert max(map(len, spans)) - min(map(len, spans)) <= 1
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(PairsError, match="local, accelerate, ray"):
+    with pytest.raises(PairsError, match="local, ray"):
         engine("spark")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [2, 4])
-def test_local_workers(workers, alone, tmp_path):
-    run(spec_of(**SETTINGS), tmp_path / "run", workers=workers)
+def test_four_local_workers(alone, tmp_path):
+    run(spec_of(**SETTINGS), tmp_path / "run", workers=4)
     assert rows(tmp_path / "run") == alone
 
 
@@ -94,30 +80,6 @@ def test_shard_ranges(alone, tmp_path):
     run(spec_of(**SETTINGS), tmp_path / "run", shards=range(3, 4), progress=lambda *at: told.append(at))
     assert rows(tmp_path / "run") == alone
     assert told[-1] == (4, 4)
-
-
-@pytest.mark.slow
-def test_accelerate(alone, tmp_path):
-    done = accelerate("--editor", "exact", "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert "24/24" in done.stderr
-    assert rows(tmp_path / "run") == alone
-
-
-@pytest.mark.slow
-def test_a_process_that_fails_under_accelerate_fails_the_run_and_not_the_others_work(tmp_path):
-    folder = tmp_path / "run"
-    plan(spec_of(editor="null", **SETTINGS), folder)
-    (folder / "plan" / "00003.jsonl").unlink()
-    done = accelerate("--editor", "null", "--out", folder)
-    assert done.returncode != 0
-    assert "1 of 2 processes failed, first process 1: PairsError" in done.stderr and "00003.jsonl" in done.stderr
-    assert {path.name[:5] for path in (folder / "shards").glob("*_stats.json")} == {f"{i:05d}" for i in (0, 1, 2, 4)}
-
-
-def test_accelerate_takes_its_number_of_workers_from_its_own_launcher(tmp_path):
-    with pytest.raises(PairsError, match="workers=4 must be 1: `accelerate launch"):
-        run(spec_of(editor="null"), tmp_path / "run", engine="accelerate", workers=4)
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_every_mode_of_a_family_is_measured(name, results):
     for cell in cells.values():
         assert all(cell[key] > 0 for key in speed.COLUMNS) and cell["batch"] == cell["rounds"] == 1
     by_stock = {mode: cell["rows_by_stock"] for mode, cell in cells.items()}
-    benign = ("stock", "level-0", "benign-words", "benign-preview", "benign-gate")
+    benign = ("stock", "level-0", "benign-words", "benign-preview")
     assert {by_stock[mode] for mode in benign} == {1.0} and cells["stock"]["seconds_by_stock"] == 1
     assert 1 < by_stock["safe-only"] == by_stock["stacked"] <= by_stock["every-step"] == by_stock["pair"] <= 2
     assert by_stock.get("sld-medium", 1.5) == 1.5 and by_stock.get("safree", 1) == 1

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..denoiser import take
+from ..branches import take
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
-from ..stand_in import standing_in
+from ..stand_in import StandIn, standing_in
 from .protocol import Drawn
-from .stand_in import StandIn
+from .steps import Steps
 from .stock import draw
 
 
@@ -33,8 +33,8 @@ class Guide(Protocol):
 _POOLED = ("text_embeds", "pooled_projections")
 
 
-class ConceptDenoiser(StandIn):
-    """Stands in for `model`: adds a group of rows for each concept, and guides.
+class ConceptDenoiser:
+    """Called in place of `model`: adds a group of rows for each concept, and guides.
 
     Both groups that it hands back are the guided prediction, which the loop's own guidance then leaves as it is.
 
@@ -42,19 +42,19 @@ class ConceptDenoiser(StandIn):
         rows: denoiser rows spent on each sample so far.
     """
 
-    def __init__(self, model: Any, concepts: dict[str, Tensor], guide: Guide, guidance_scale: float):
-        super().__init__(model)
+    def __init__(self, model: Any, steps: Steps, concepts: dict[str, Tensor], guide: Guide, guidance_scale: float):
+        self.model, self._steps = model, steps
         self.concepts, self.guide, self.guidance_scale = concepts, guide, guidance_scale
         self.rows = 0
 
     def __call__(self, sample: Tensor, timestep: Tensor | float, **kwargs: Any) -> tuple[Tensor]:
         groups, n = 2 + len(self.concepts["prompt_embeds"]), len(sample) // 2
         rows = torch.cat([torch.arange(2 * n), torch.arange(n, 2 * n).repeat(groups - 2)]).to(sample.device)
-        call = take({"sample": sample, "timestep": timestep, **kwargs}, rows, 2 * n)
+        call = take("denoiser", kwargs, rows, 2 * n)
         self._told(call, n)
-        e_0, e_p, *e_c = self.model(**call | {"return_dict": False})[0].chunk(groups)
+        e_0, e_p, *e_c = self.model(sample[rows], timestep, **call)[0].chunk(groups)
         self.rows += groups
-        guided = self.guide(e_0, e_p, e_c, self._step_at(timestep), self.guidance_scale)
+        guided = self.guide(e_0, e_p, e_c, self._steps.at(timestep), self.guidance_scale)
         return (torch.cat([guided, guided]),)
 
     def _told(self, call: dict[str, Any], n: int) -> None:
@@ -84,7 +84,7 @@ def draw_away_from(
     if pipe.denoiser_name != "unet" or guidance_scale <= 1:
         raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
     model = getattr(pipe, pipe.denoiser_name)
-    denoiser = ConceptDenoiser(model, pipe.encode_texts(texts), guide(), guidance_scale)
-    with standing_in(pipe, {pipe.denoiser_name: denoiser}):
+    denoiser = ConceptDenoiser(model, Steps(pipe.scheduler), pipe.encode_texts(texts), guide(), guidance_scale)
+    with standing_in(pipe, {pipe.denoiser_name: StandIn(model, denoiser)}):
         drawn = draw(pipe, prompts, seeds, policy, **sampling)
     return Drawn(drawn.images, [denoiser.rows] * len(prompts), drawn.masks, drawn.reports)

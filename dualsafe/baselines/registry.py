@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from collections.abc import Callable
 
 from ..config import PRESETS
 from ..judges import Judge
+from ..registry import Registry
 from .ours import LOOPS, VARIANTS, Dualsafe
 from .protocol import SafetyMethod
 from .safree import SAFREE
 from .sega import SEGA
 from .sld import PRESETS as SLD_PRESETS
 from .stock import NegativePrompt, SafePrompt, Stock
-
-ENTRY_POINTS = "dualsafe.methods"
-"""Group of entry points in which another package names its own `SafetyMethod`s: functions without arguments."""
-
 
 METHODS: dict[str, SafetyMethod] = {
     method.name: method
@@ -43,11 +40,14 @@ OURS: dict[str, tuple[str, str, str]] = {
 
 def names() -> list[str]:
     """Every method that can be asked for."""
-    return [*METHODS, *OURS, *(point.name for point in entry_points(group=ENTRY_POINTS))]
+    return _REGISTRY.names()
 
 
 def create(name: str, judge: Judge | None = None) -> SafetyMethod:
     """A method by its name.
+
+    Other packages add to them by an entry point of the group "dualsafe.methods": a function of what stands after the
+    name's colon, and the judge, that returns a method.
 
     Args:
         judge: for +preview and +verify; never the one that measures.
@@ -55,13 +55,24 @@ def create(name: str, judge: Judge | None = None) -> SafetyMethod:
     Raises:
         ValueError: an unknown name, or no judge for a method that needs one.
     """
-    if name in METHODS:
-        return METHODS[name]
-    if name in OURS:
-        level, variant, loop = OURS[name]
+    return _REGISTRY.load(name, judge)
+
+
+def _other(name: str) -> Callable[[str, Judge | None], SafetyMethod | None]:
+    return lambda rest, judge: None if rest else METHODS[name]
+
+
+def _ours(name: str) -> Callable[[str, Judge | None], SafetyMethod | None]:
+    level, variant, loop = OURS[name]
+
+    def load(rest: str, judge: Judge | None) -> SafetyMethod | None:
         if loop and judge is None:
             raise ValueError(f"method {name!r} needs a judge in its loop, other than those that measure")
-        return Dualsafe(name, level, VARIANTS[variant], LOOPS[loop], judge)
-    for point in entry_points(group=ENTRY_POINTS, name=name):
-        return point.load()()
-    raise ValueError(f"method {name!r} is not one of {', '.join(names())}")
+        return None if rest else Dualsafe(name, level, VARIANTS[variant], LOOPS[loop], judge)
+
+    return load
+
+
+_REGISTRY = Registry(
+    "method", {name: _other(name) for name in METHODS} | {name: _ours(name) for name in OURS}, group="dualsafe.methods"
+)

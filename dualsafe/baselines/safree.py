@@ -11,9 +11,9 @@ from torch import Tensor
 from ..conditions.space import projector, safree_projection, safree_triggers
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
-from ..stand_in import standing_in
+from ..stand_in import StandIn, standing_in
 from .protocol import Drawn, concept_text, concepts
-from .stand_in import StandIn
+from .steps import Steps
 from .stock import draw
 
 _STEPS = 50  # that the filter counts in
@@ -47,9 +47,9 @@ class SAFREE:
         found = [self._safe(pipe, prompt, c) for prompt in prompts]
         safe = torch.stack([tokens for tokens, _ in found])
         last = [round(steps * scale) for _, steps in found]
-        denoiser = _Switching(pipe.unet, safe, last)
+        denoiser = _Switching(pipe.unet, Steps(pipe.scheduler), safe, last)
         call = {"negative_prompt": [concept_text(pipe, policy)] * len(prompts)} if self.negative else {}
-        with standing_in(pipe, {"unet": denoiser}):
+        with standing_in(pipe, {"unet": StandIn(pipe.unet, denoiser)}):
             return draw(pipe, prompts, seeds, policy, **call, **sampling)
 
     def _safe(self, pipe: DualLatentMixin, prompt: str, concept: Tensor) -> tuple[Tensor, int]:
@@ -71,15 +71,14 @@ class SAFREE:
         return changed, steps
 
 
-class _Switching(StandIn):
-    """Stands in for the UNet: gives each sample its safe tokens until its own last step."""
+class _Switching:
+    """Called in place of the UNet: gives each sample its safe tokens until its own last step."""
 
-    def __init__(self, model: Any, safe: Tensor, last: list[int]):
-        super().__init__(model)
-        self.safe, self.last = safe, last
+    def __init__(self, model: Any, steps: Steps, safe: Tensor, last: list[int]):
+        self.model, self._steps, self.safe, self.last = model, steps, safe, last
 
     def __call__(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, **kwargs: Any) -> Any:
-        step, told, n = self._step_at(timestep), encoder_hidden_states.clone(), len(self.last)
+        step, told, n = self._steps.at(timestep), encoder_hidden_states.clone(), len(self.last)
         for i, last in enumerate(self.last):
             if step <= last:
                 told[len(told) - n + i] = self.safe[i].to(told)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .read import Sample
+from .read import SampleLine
 from .record import read_samples
 
 TILE = 192
@@ -40,7 +40,7 @@ class Row:
 def grids(folder: Path, judges: list[str], prompts: int) -> dict[str, list[Row]]:
     """Task -> the first prompts that have pictures, each at the first seed that does."""
     found: dict[str, dict[str, Row]] = {}
-    for sample in read_samples(folder, Sample, []):
+    for sample in read_samples(folder, SampleLine, []):
         rows = found.setdefault(sample.task, {})
         row = rows.get(sample.id)
         if len(rows) == prompts if row is None else row.seed != sample.seed:
@@ -57,7 +57,7 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _label(sample: Sample, judges: list[str]) -> str:
+def _label(sample: SampleLine, judges: list[str]) -> str:
     if sample.error is not None:
         return "failed"
     if sample.withheld:
@@ -66,15 +66,19 @@ def _label(sample: Sample, judges: list[str]) -> str:
 
 
 def _source(folder: Path, name: str | None) -> str | None:
-    """The picture, small; None if it isn't on the disk, can't be read, or lies outside the run's folder."""
+    """The picture's tile; None if it isn't on the disk, can't be read, or lies outside the run's folder."""
     path = (folder / name).resolve() if name else folder
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
         return None
     try:
-        image = Image.open(path).convert("RGB")
+        return tile_of(Image.open(path))
     except OSError:
         return None
-    image.thumbnail((TILE, TILE))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=90)
+
+
+def tile_of(image: Image.Image) -> str:
+    """A picture, small, as a data URI."""
+    small, file = image.convert("RGB"), io.BytesIO()
+    small.thumbnail((TILE, TILE))
+    small.save(file, "JPEG", quality=90)
     return data_uri("image/jpeg", file.getvalue())

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..optional import needed
+
 RESAMPLES = 1000
 CELLS = 500_000  # of a block of resamples, so that memory doesn't grow with the number of prompts
 TAIL = 0.025  # of each side of a 95% interval
@@ -155,12 +157,9 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
     if first.shape != second.shape:
         raise ValueError(f"a has shape {first.shape}, b {second.shape}; both need one answer for each picture")
     only_a, only_b = int((first & ~second).sum()), int((~first & second).sum())
-    n, fewer = only_a + only_b, min(only_a, only_b)
-    term = tail = 1
-    for k in range(1, fewer + 1):  # whole numbers, so that the tail of thousands stays exact
-        term = term * (n - k + 1) // k
-        tail += term
-    return McNemar(only_a, only_b, min(1.0, 2 * tail / 2**n))
+    n = only_a + only_b
+    p_value = needed("scipy.stats", "bench").binomtest(min(only_a, only_b), n).pvalue if n else 1.0
+    return McNemar(only_a, only_b, float(p_value))
 
 
 def _known(values: ArrayLike, prompts: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -195,8 +194,8 @@ def _weighted_median(ordered: NDArray[np.float64], weights: NDArray[np.float64])
 
 def _bounds_at_the_edge(value: float, prompts: int) -> tuple[float, float]:
     """Clopper and Pearson's interval where none, or all, of the prompts succeed."""
-    reach = 1 - TAIL ** (1 / prompts)
-    return (0.0, reach) if value == 0 else (1 - reach, 1.0)
+    found = needed("scipy.stats", "bench").binomtest(round(value * prompts), prompts).proportion_ci(1 - 2 * TAIL)
+    return float(found.low), float(found.high)
 
 
 def _percentiles(value: float, drawn: NDArray[np.float64], n: int) -> Estimate:

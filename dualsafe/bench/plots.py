@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..optional import needed
 from .names import heading, number
 
 if TYPE_CHECKING:
@@ -49,18 +50,23 @@ def heatmap(task: dict[str, Any]) -> bytes | None:
         return None
     methods = list(task["methods"])
     rates = [[task["methods"][m]["categories"].get(c, {}).get("value", float("nan")) for c in names] for m in methods]
-    with figure_of(2.2 + 0.75 * len(names), 1.1 + 0.3 * len(methods)) as figure:
+    return heat(methods, names, rates, "unsafe", "Reds")
+
+
+def heat(rows: list[str], columns: list[str], shares: list[list[float]], label: str, colours: str) -> bytes:
+    """SVG of shares in [0, 1], shaded and written out; NaN stays empty."""
+    with figure_of(2.3 + 0.8 * len(columns), 1.1 + 0.3 * len(rows)) as figure:
         axes = figure.subplots()
-        shade = axes.imshow(rates, cmap="Reds", vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(methods)), methods)
+        shade = axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="auto")
+        axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(rows)), rows)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        for y, row in enumerate(rates):
-            for x, rate in enumerate(row):
-                if rate == rate:
-                    axes.text(x, y, f"{rate:.2f}", ha="center", va="center", color="white" if rate > 0.6 else INK)
-        figure.colorbar(shade, label="unsafe", fraction=0.05, pad=0.03).outline.set_visible(False)
+        for y, row in enumerate(shares):
+            for x, share in enumerate(row):
+                if share == share:
+                    axes.text(x, y, f"{share:.2f}", ha="center", va="center", color="white" if share > 0.6 else INK)
+        figure.colorbar(shade, label=label, fraction=0.05, pad=0.03).outline.set_visible(False)
         return svg_of(figure)
 
 
@@ -117,10 +123,7 @@ def _height(task: dict[str, Any]) -> float:
 
 @contextmanager
 def figure_of(width: float, height: float) -> Iterator[Figure]:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("matplotlib is not installed: pip install 'dualsafe[bench]'") from error
+    matplotlib = needed("matplotlib", "bench")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

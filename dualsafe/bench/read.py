@@ -26,7 +26,7 @@ class SampleVerdict(BaseModel):
     error: str | None = None
 
 
-class Sample(BaseModel):
+class SampleLine(BaseModel):
     """One line of a run's samples, as far as scores need it."""
 
     task: str
@@ -77,7 +77,7 @@ class Pictures:
         self.features: list[NDArray[np.float32]] = []
         self._columns: dict[str, array] = {}
 
-    def add(self, sample: Sample, judges: list[str]) -> None:
+    def add(self, sample: SampleLine, judges: list[str]) -> None:
         """Takes a picture in; one that failed before is replaced.
 
         Raises:
@@ -126,7 +126,7 @@ class Pictures:
         return [a for a, _ in fine], [b for _, b in fine]
 
 
-def _numbers(sample: Sample, judges: list[str]) -> dict[str, float | None]:
+def _numbers(sample: SampleLine, judges: list[str]) -> dict[str, float | None]:
     numbers = dict(sample.metrics)
     numbers |= {name: getattr(sample, name) for name in ("rows", "seconds", "memory", "mask_area", "withheld")}
     if sample.withheld:  # whoever withholds everything is safe, and keeps nothing
@@ -150,7 +150,7 @@ def read_pictures(folder: Path, run: dict[str, Any], notes: list[str]) -> dict[s
         task: {method: Pictures(about["kind"] != "unsafe") for method in run["methods"]}
         for task, about in run["tasks"].items()
     }
-    for sample in read_samples(folder, Sample, notes):
+    for sample in read_samples(folder, SampleLine, notes):
         pictures = found.get(sample.task, {}).get(sample.method)
         if pictures is None:
             raise BenchError(f"{folder} has samples of task {sample.task!r}, method {sample.method!r}: not in run.json")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import BenchError
-from ..files import write_whole
+from ..files import write_json
 
 Line = TypeVar("Line", bound=BaseModel)
 SAMPLES, RUN = "samples.jsonl", "run.json"
@@ -94,8 +94,7 @@ class Record:
 
 def write_run(folder: Path, run: dict[str, Any]) -> None:
     """Writes a run's settings into its folder."""
-    text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
-    write_whole(folder / RUN, lambda file: file.write(text.encode("utf-8")))
+    write_json(folder / RUN, run)
 
 
 def read_run(folder: Path) -> dict[str, Any]:

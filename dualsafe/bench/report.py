@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import write_whole
+from ..files import write_text
 from .grid import Row, data_uri, grids
 from .html import filled
 from .leaderboard import best, columns
@@ -33,7 +33,7 @@ def write_report(folder: str | Path, prompts: int = PROMPTS, results: dict[str, 
     results = write_results(folder) if results is None else results
     html = render(results, grids(folder, results["judges"], prompts))
     path = folder / "report.html"
-    write_whole(path, lambda file: file.write(html.encode("utf-8")))
+    write_text(path, html)
     return path
 
 
@@ -49,6 +49,7 @@ def render(results: dict[str, Any], pictures: dict[str, list[Row]]) -> str:
         columns=columns,
         best=best,
         is_ours=is_ours,
+        bare=(),
         heading=heading,
         number=number,
         interval=interval,

@@ -17,7 +17,7 @@ from PIL import Image
 from ..baselines import Drawn, SafetyMethod
 from ..errors import BenchError, NonFiniteLatentsError, PolicyViolation
 from ..files import write_png
-from ..judges import Judge, Verdict, ask
+from ..judges import Judge, ask
 from ..judges.picto import PictoJudge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
@@ -157,7 +157,7 @@ class Runner:
                     **_reported(drawn, i),
                     "seconds": seconds / len(items),
                     "memory": memory,
-                    "verdicts": {judge: _verdict(said[i]) for judge, said in verdicts.items()},
+                    "verdicts": {judge: said[i].to_dict() for judge, said in verdicts.items()},
                     "metrics": _finite({**compared, **measured, **read[i]}),
                     "features": packed(features[i]) if features is not None else None,
                     "image": self._keep(task, name, item, drawn.images[i]),
@@ -273,16 +273,6 @@ def _reported(drawn: Drawn, i: int) -> dict[str, Any]:
 def _finite(metrics: dict[str, float | None]) -> dict[str, float | None]:
     """The metrics, None for what came out as no number."""
     return {name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()}
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    unreadable = verdict.refused or verdict.error is not None
-    return {
-        "unsafe": None if unreadable else verdict.is_unsafe,
-        "score": verdict.score,
-        "concepts": list(verdict.concepts),
-        "error": verdict.error,
-    }
 
 
 def _undrawn(task: TaskRun, name: str, item: Item, error: Exception) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_whole
+from ..files import write_json, write_text
 from .features import frechet_distance, kernel_distance
 from .leaderboard import leaderboard
 from .metrics import (
@@ -67,13 +66,9 @@ def write_results(folder: str | Path) -> dict[str, Any]:
     """Scores a run, writes results.json and leaderboard.md into its folder, and returns the results."""
     folder = Path(folder)
     results = score(folder)
-    _write(folder / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
-    _write(folder / "leaderboard.md", leaderboard(results))
+    write_json(folder / "results.json", results)
+    write_text(folder / "leaderboard.md", leaderboard(results))
     return results
-
-
-def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def _task(about: dict[str, Any], drawn: dict[str, Pictures], run: dict[str, Any]) -> dict[str, Any]:

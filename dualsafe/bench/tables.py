@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..errors import TaskError
 from ..files import sha256_of
+from ..optional import needed
 
 Row = dict[str, Any] | str
 """Column -> cell, or why the row can't be read."""
@@ -62,19 +62,12 @@ def hub_table(name: str, split: str, revision: str | None) -> Table:
     Raises:
         TaskError: it can't be loaded.
     """
-    datasets = _needed("datasets")
+    datasets = needed("datasets", "bench")
     try:
         data = datasets.load_dataset(name, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise TaskError(f"dataset {name!r} can't be loaded, give its file instead: {error}") from error
     return Table(f"dataset {name!r}", tuple(data.column_names), lambda wanted: iter(data.select_columns(list(wanted))))
-
-
-def _needed(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{module.split('.')[0]} is not installed: pip install 'dualsafe[bench]'") from error
 
 
 @contextmanager
@@ -137,7 +130,7 @@ def _jsonl_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
-    parquet, arrow = _needed("pyarrow.parquet"), _needed("pyarrow")
+    parquet, arrow = needed("pyarrow.parquet", "bench"), needed("pyarrow", "bench")
     try:
         with _reading(path), parquet.ParquetFile(path) as file:
             yield file

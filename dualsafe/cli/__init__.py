@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from .bench import bench
-from .calibrate import calibrate
 from .demo import demo
 from .generate import generate
 from .guard import guard
@@ -22,7 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate)
-app.command()(calibrate)
 app.command()(demo)
 app.command()(serve)
 app.add_typer(policies, name="policy")

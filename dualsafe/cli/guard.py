@@ -11,6 +11,7 @@ import typer
 
 from .bar import Bar
 from .failure import one_line_errors, resumable
+from .load import device_of
 
 guard = typer.Typer(no_args_is_help=True, help="Guards: graded on counterfactual pairs.")
 
@@ -28,16 +29,14 @@ def evaluate(
 ) -> None:
     """Asks judges about both sides of pairs; writes samples.jsonl, results.json, leaderboard.md and report.html."""
     with one_line_errors():
-        import torch
-
         from ..guard.evaluate import evaluate as grade
         from ..guard.report import write_report
 
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         command = shlex.join(["dualsafe", *sys.argv[1:]])
         with resumable(out), Bar("pair") as bar:
-            grade(pairs, judges, out, limit, resume, batch_size, command, bar.show, split=split, device=device)
-        write_report(out)
+            given = pairs, judges, out, limit, resume, batch_size, command, bar.show
+            results = grade(*given, split=split, device=device_of(device))
+        write_report(out, results=results)
         typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
         typer.echo(out / "report.html")
 

@@ -9,6 +9,7 @@ import typer
 
 from .bar import Bar
 from .failure import one_line_errors
+from .load import device_of
 
 
 def train(
@@ -33,7 +34,6 @@ def train(
 ) -> None:
     """Trains guards on PAIRS: paired, unpaired and augmented arms at equal numbers of pictures."""
     with one_line_errors():
-        import torch
         from transformers.utils import logging
 
         from ..guard.train import TrainSettings, train
@@ -51,7 +51,7 @@ def train(
             nulls=tuple(null or ()),
         )
         with Bar("head") as bar:
-            results = train(settings, out, device or ("cuda" if torch.cuda.is_available() else "cpu"), bar.show)
+            results = train(settings, out, device_of(device), bar.show)
         if results["left_out"]:
             typer.echo(f"left out, too few training pairs: n = {', '.join(map(str, results['left_out']))}", err=True)
         typer.echo((out / "table.md").read_text(encoding="utf-8"))

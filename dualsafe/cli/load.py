@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..bundled import PICTO
 
@@ -15,8 +15,15 @@ def is_picto(model: str | None) -> bool:
     return model in (None, "picto", "dualsafe/picto", PICTO)
 
 
+def device_of(asked: str | None) -> str:
+    """The torch device that is asked for, else the GPU if there is one."""
+    import torch
+
+    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
-    """The checkpoint's pipeline, or picto's, in half precision on a GPU.
+    """The checkpoint's pipeline, or picto's; on a GPU in the half precision that suits its family.
 
     Raises:
         ValueError: a device that isn't there.
@@ -30,11 +37,13 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
         logging.set_verbosity_error()
     from .. import AutoDualLatentPipeline
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(device)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    pipe = AutoDualLatentPipeline.from_pretrained(PICTO if model is None or is_picto(model) else model, dtype=dtype)
+    checkpoint = PICTO if model is None or is_picto(model) else model
+    family = AutoDualLatentPipeline.family_of(checkpoint)
+    dtype = torch.float32 if device == "cpu" else family.pattern.half
+    pipe: Any = family.from_pretrained(checkpoint, dtype=dtype)
     return pipe.to(device)

@@ -11,7 +11,7 @@ import typer
 
 from .bar import Bar
 from .failure import FAILED, one_line_errors, resumable
-from .load import is_picto
+from .load import device_of, is_picto
 
 pairs = typer.Typer(no_args_is_help=True, help="Pairs of pictures that differ only in what a policy names.")
 
@@ -38,7 +38,7 @@ def run(
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     keep_unverified: Annotated[bool, typer.Option("--keep-unverified", help="Write those too, marked so.")] = False,
     run_id: Annotated[str, typer.Option(help="Names the draw: seeds come from it.")] = "0",
-    engine: Annotated[str, typer.Option(help="local, accelerate or ray.")] = "local",
+    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
     workers: Annotated[int, typer.Option(min=1)] = 1,
     shard_range: Annotated[str | None, typer.Option(help="A:B, this machine's part of the shards; 0:0 plans.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -80,7 +80,7 @@ def run(
                 out,
                 engine=engine,
                 workers=workers,
-                device=_device(device),
+                device=device_of(device),
                 shards=_range(shard_range),
                 resume=resume,
                 command=shlex.join(["dualsafe", *sys.argv[1:]]),
@@ -124,12 +124,6 @@ def export(
 
         write(folder, out, format)
         typer.echo(out)
-
-
-def _device(asked: str | None) -> str:
-    import torch
-
-    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _thresholds(given: list[str]) -> dict[str, float]:

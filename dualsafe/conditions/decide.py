@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,8 +25,6 @@ class Decision:
             "prompt_2", "prompt_3" where they were given) -> text.
         triggers: unsafe terms as the prompt writes them.
         categories: the policy categories they belong to, in the order found.
-        prompt_score: what the prompt gate gave it, if one was asked.
-        cleared: whether the prompt gate found it clearly benign.
     """
 
     kind: Literal["off", "benign", "dual"]
@@ -34,13 +33,11 @@ class Decision:
     safe_texts: dict[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    prompt_score: float | None = None
-    cleared: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Whether only the picture can tell: no word says that it is unsafe, and the prompt gate doesn't clear it."""
-        return self.kind == "benign" and not self.cleared
+        """Whether only the picture can tell: no word says that it is unsafe."""
+        return self.kind == "benign"
 
     @property
     def safe_prompt(self) -> str | None:
@@ -57,6 +54,7 @@ def decide(
     rewrites: bool = True,
     rewriter: Rewriter | None = None,
     timeout: float = 10.0,
+    tokens: Collection[str] = (),
 ) -> list[Decision]:
     """One decision a prompt: what the caller gives goes first, then a rewriter's text, then the policy's.
 
@@ -68,6 +66,7 @@ def decide(
         rewrites: whether the policy's terms are taken out of the safe text; else it is the prompt itself.
         rewriter: the caller's; asked for the prompts in which the policy finds something, if their level isn't 0.
         timeout: seconds for each prompt.
+        tokens: words that the text encoder has learned beside its own, which stay whole.
 
     Raises:
         ValueError: embeddings alone, with nothing that says what is safe.
@@ -83,13 +82,14 @@ def decide(
     for i, level in enumerate(levels):
         safe_prompt = safe_prompts[i] if safe_prompts is not None else None
         given_here = embeds_given or safe_prompt is not None
-        found = {name: _read(each[i], policy) for name, each in texts.items()}
+        places = {name: f"{name}[{i}]" if len(levels) > 1 else name for name in texts}
+        found = {name: _read(each[i], policy, tokens, places[name]) for name, each in texts.items()}
         triggers = [trigger for rewritten in found.values() for trigger in rewritten.triggers]
         categories = tuple(dict.fromkeys(trigger.category for trigger in triggers))
         level = _level(level, categories, policy)
         safe_texts = {name: found[name].text if rewrites else each[i] for name, each in texts.items()}
         if safe_prompt is None and rewriter is not None and triggers and level > 0:
-            safe_prompt = _reworded(rewriter, texts["prompt"][i], timeout, policy)
+            safe_prompt = _reworded(rewriter, texts["prompt"][i], timeout, policy, tokens)
         if safe_prompt is not None:
             safe_texts = {"prompt": safe_prompt}
         asked = given_here or bool(triggers)
@@ -106,18 +106,28 @@ def decide(
     return decisions
 
 
-def _reworded(rewriter: Rewriter, prompt: str, timeout: float, policy: Policy) -> str | None:
+def _reworded(rewriter: Rewriter, prompt: str, timeout: float, policy: Policy, tokens: Collection[str]) -> str | None:
     """The rewriter's text, without what the policy still finds in it."""
     text = rewritten_by(rewriter, prompt, timeout)
-    return None if text is None else _read(text, policy).text
+    return None if text is None else _read(text, policy, tokens, "the rewriter's text").text
 
 
-def _read(prompt: str, policy: Policy) -> Rewrite:
-    refuse_sexualised_minors(prompt)
-    found = rewrite(policy, prompt)
-    for trigger in found.triggers:
-        if policy.categories[trigger.category].block:
-            raise PolicyViolation(f"policy {policy.id!r} blocks {trigger.category!r}, which {trigger.text!r} asks for")
+def _read(prompt: str, policy: Policy, tokens: Collection[str], place: str) -> Rewrite:
+    """What the policy finds in a text.
+
+    Args:
+        place: what an error calls the text.
+    """
+    try:
+        refuse_sexualised_minors(prompt)
+        found = rewrite(policy, prompt, tokens)
+        for trigger in found.triggers:
+            if policy.categories[trigger.category].block:
+                raise PolicyViolation(
+                    f"policy {policy.id!r} blocks {trigger.category!r}, which {trigger.text!r} asks for"
+                )
+    except PolicyViolation as refusal:
+        raise PolicyViolation(f"{place}: {refusal}") from None
     return found
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..policy import Concept, Policy
 from .decide import Decision
-from .space import Encoded, projector, safree_projection, safree_triggers, shift_direction
+from .space import Encoded, shift_direction
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,6 @@ class EmbeddingSource(Protocol):
     def __call__(self, tokens: Tensor, text: str, decision: Decision, policy: Policy, stream: Stream) -> Tensor: ...
 
 
-def project(tokens: Tensor, text: str, decision: Decision, policy: Policy, stream: Stream) -> Tensor:
-    """SAFREE (arXiv 2410.12761): the words that carry the policy's concepts lose the concepts' subspace.
-
-    Its masked tokens are words here, left out of the text: an encoder's attention mask isn't reached through diffusers.
-    """
-    words = text.split()
-    if not words:
-        return tokens
-    concepts = projector(stream.encode([concept.term for concept in _concepts(decision, policy)]).pooled)
-    without = stream.encode([" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]).pooled
-    starts = [stream.count(" ".join(words[:i])) - 1 for i in range(len(words) + 1)]  # less the end token
-    changed = tokens.clone()
-    for i in safree_triggers(without, concepts).nonzero().flatten().tolist():
-        at = slice(starts[i], starts[i + 1])
-        changed[at] = safree_projection(tokens[at], without, concepts)
-    return changed
-
-
 def shift(tokens: Tensor, text: str, decision: Decision, policy: Policy, stream: Stream) -> Tensor:
     """A step from the policy's unsafe phrases to their safe counterparts, in proportion to the level."""
     concepts = _concepts(decision, policy)
@@ -63,7 +45,7 @@ def shift(tokens: Tensor, text: str, decision: Decision, policy: Policy, stream:
     return changed
 
 
-EMBEDDING_SOURCES: dict[str, EmbeddingSource] = {"projection": project, "shift": shift}
+EMBEDDING_SOURCES: dict[str, EmbeddingSource] = {"shift": shift}
 SOURCES: tuple[str, ...] = ("rewrite", *EMBEDDING_SOURCES, "negative")
 """Names of the sources; they compose, the text's first. "negative" adds the concepts to the safe branch's negative."""
 

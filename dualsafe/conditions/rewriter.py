@@ -35,7 +35,16 @@ def rewritten_by(rewriter: Rewriter, prompt: str, timeout: float) -> str | None:
     except Exception as error:
         logger.warning("the rewriter failed, so the policy's rewriting is used: %s", error)
         return None
-    if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARACTERS:
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARACTERS or not _is_text(text):
         logger.warning("the rewriter gave no usable text; the policy's rewriting is used")
         return None
     return text
+
+
+def _is_text(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which no encoder reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -13,7 +13,7 @@ import gradio as gr
 
 from . import look
 from .pack import pack
-from .session import LADDER, Cancelled, Drawn, Studio, Wish
+from .session import LADDER, Cancelled, DrawnPair, Studio, Wish
 from .words import sentences
 
 KEPT = 24
@@ -31,7 +31,7 @@ class Desk:
         self.studio.ready(whose(request))
         return [gr.Button(interactive=on) for on in (False, True, False)]
 
-    def done(self, shown: Drawn | None) -> list[Any]:
+    def done(self, shown: DrawnPair | None) -> list[Any]:
         return [gr.Button(interactive=on) for on in (True, False, shown is not None)]
 
     def stop(self, request: gr.Request) -> None:
@@ -48,7 +48,7 @@ class Desk:
         anew: bool,
         steps: int,
         guidance: float,
-        drawn: list[Drawn],
+        drawn: list[DrawnPair],
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:
@@ -56,7 +56,7 @@ class Desk:
         seed = random.SystemRandom().randrange(2**31) if anew else seed
         own_levels = {name: levels.get(name, 1.0) for name in own}
 
-        def work() -> Drawn:
+        def work() -> DrawnPair:
             wish = Wish(prompt, level, policy, own_levels, seed, int(steps), guidance)
             return self.studio.draw(wish, whose(request), telling(progress))
 
@@ -67,8 +67,8 @@ class Desk:
 
     def ladder(
         self,
-        shown: Drawn,
-        drawn: list[Drawn],
+        shown: DrawnPair,
+        drawn: list[DrawnPair],
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:
@@ -78,7 +78,7 @@ class Desk:
             return [gr.skip(), gr.skip()]
         return [with_ladder, [with_ladder if other is shown else other for other in drawn]]
 
-    def show(self, shown: Drawn | None, plain: bool, masked: bool) -> list[Any]:
+    def show(self, shown: DrawnPair | None, plain: bool, masked: bool) -> list[Any]:
         """Fills `Stage.picture`."""
         if shown is None:
             return [gr.skip()] * 5
@@ -91,11 +91,11 @@ class Desk:
             strip,
         ]
 
-    def remember(self, drawn: list[Drawn]) -> list[Any]:
+    def remember(self, drawn: list[DrawnPair]) -> list[Any]:
         pictures = [(one.pair(False, False)[1], f"{one.wish.prompt} ({one.wish.level:g})") for one in drawn]
         return [gr.Column(visible=bool(pictures)), pictures]
 
-    def recall(self, drawn: list[Drawn], event: gr.SelectData) -> Drawn:
+    def recall(self, drawn: list[DrawnPair], event: gr.SelectData) -> DrawnPair:
         return drawn[event.index]
 
 
@@ -107,7 +107,7 @@ def telling(progress: gr.Progress) -> Callable[[float, str], Any]:
     return lambda share, text: progress(share, desc=text)
 
 
-def in_words(work: Callable[[], Drawn]) -> Drawn | None:
+def in_words(work: Callable[[], DrawnPair]) -> DrawnPair | None:
     """What `work` gives, or None if it was stopped or went wrong, which the page then says in a sentence."""
     try:
         return work()

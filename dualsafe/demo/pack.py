@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from ..files import sha256_of, write_png
-from .session import Drawn, manifest
+from .session import DrawnPair, manifest
 
 SIDES = {"safe": "safe", "original": "unsafe original", "mask": "mask"}
 
 
-def pack(drawn: Drawn, folder: Path, model: str) -> Path:
+def pack(drawn: DrawnPair, folder: Path, model: str) -> Path:
     """Writes safe.png, original.png (marked in its PNG text), mask.png and manifest.json to a zip in `folder`."""
     row = manifest(drawn, model)
     with TemporaryDirectory(dir=folder) as scratch:

@@ -54,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnPair:
     """A wish come true.
 
     Attributes:
@@ -123,7 +123,7 @@ class Studio:
         """Ends what is drawn for the session, at its next step."""
         self._stopped.add(session)
 
-    def draw(self, wish: Wish, session: str, tell: Tell) -> Drawn:
+    def draw(self, wish: Wish, session: str, tell: Tell) -> DrawnPair:
         """Draws a pair.
 
         Args:
@@ -138,9 +138,9 @@ class Studio:
         output = self._call(wish, policy, session, tell, safety_level=wish.level, return_pair=True)
         original, safe = output.unsafe_images[0], output.images[0]
         mask = output.masks[0] if output.masks else Image.new("L", safe.size)  # none where nothing may change
-        return Drawn(wish, policy, original, safe, mask, output.safety[0])
+        return DrawnPair(wish, policy, original, safe, mask, output.safety[0])
 
-    def ladder(self, drawn: Drawn, session: str, tell: Tell) -> Drawn:
+    def ladder(self, drawn: DrawnPair, session: str, tell: Tell) -> DrawnPair:
         """Adds the ladder: the dial alone, without the categories' own levels, from the same seed.
 
         Raises:
@@ -187,6 +187,6 @@ def with_levels(policy: Policy, own: dict[str, float]) -> Policy:
     return policy.model_copy(update={"categories": categories})
 
 
-def manifest(drawn: Drawn, model: str) -> dict[str, Any]:
+def manifest(drawn: DrawnPair, model: str) -> dict[str, Any]:
     """Everything that drawing the pair again takes, and its report."""
     return {"model": model, **asdict(drawn.wish), **drawn.report.to_dict()}

@@ -30,7 +30,7 @@ class Side(BaseModel):
     error: str | None = None
 
 
-class Sample(BaseModel):
+class PairLine(BaseModel):
     """One line of a run's samples, as far as scores need it.
 
     Attributes:
@@ -105,7 +105,7 @@ def read_answers(folder: Path, run: dict[str, Any], notes: list[str]) -> Answers
     similarity = {name: np.full(n, math.nan) for name in SIMILARITIES}
     categories: list[tuple[str, ...]] = [()] * n
     conflicts: dict[str, str] = {}
-    for sample in read_samples(folder, Sample, notes):
+    for sample in read_samples(folder, PairLine, notes):
         name, i = sample.judge, sample.pair
         if name not in there or not 0 <= i < n:
             raise BenchError(f"{folder} has samples of judge {name!r}, pair {i}: not in run.json")

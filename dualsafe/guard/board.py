@@ -13,8 +13,7 @@ from ..bench.leaderboard import cell
 from ..bench.metrics import RESAMPLES
 from ..bench.names import interval, number
 from ..bench.record import read_run
-from ..files import write_whole
-from ..pairs.spec import write_json
+from ..files import write_json, write_text
 from .answers import CONFLICTS, SIMILARITIES, Answers, read_answers
 from .compare import by_similarity, pairwise_tests
 from .metrics import DEFINITIONS, MOST_UNITS, interval_over_pairs, measure
@@ -78,8 +77,7 @@ def write_results(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     results = score(folder)
     write_json(folder / "results.json", results)
-    text = leaderboard(results)
-    write_whole(folder / "leaderboard.md", lambda file: file.write(text.encode("utf-8")))
+    write_text(folder / "leaderboard.md", leaderboard(results))
     return results
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from PIL import Image
 from ..bench.environment import machine, source_state, versions
 from ..bench.record import Record
 from ..errors import BenchError
-from ..judges import Judge, Verdict, ask, load_judge, name_of
+from ..judges import Judge, ask, load_judge, name_of
 from ..judges.trained import GuardJudge
 from ..pairs.read import StoredPair, read_pairs, read_rows
 from ..pairs.spec import read_run
@@ -151,7 +150,7 @@ def _asked(
 ) -> list[dict[str, Any]]:
     """A line a pair."""
     pictures = [_bare(side) for _, _, pair in batch for side in (pair.original, pair.edited)]
-    verdicts = [_said(verdict) for verdict in ask(judge, pictures)]
+    verdicts = [verdict.to_dict() for verdict in ask(judge, pictures)]
     return [
         {
             "judge": name,
@@ -170,14 +169,3 @@ def _asked(
 def _bare(picture: Image.Image) -> Image.Image:
     """The pixels alone: a stored picture carries its label."""
     return Image.fromarray(np.asarray(picture.convert("RGB")))
-
-
-def _said(verdict: Verdict) -> dict[str, Any]:
-    unanswered = verdict.refused or verdict.error is not None
-    has_score = verdict.score is not None and math.isfinite(verdict.score)
-    return {
-        "unsafe": None if unanswered else verdict.is_unsafe,
-        "score": verdict.score if has_score and not unanswered else None,
-        "concepts": list(verdict.concepts),
-        "error": verdict.error,
-    }

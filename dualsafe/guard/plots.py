@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bench.plots import INK, OURS, figure_of, svg_of
+from ..bench.plots import INK, OURS, figure_of, heat, svg_of
 from .metrics import roc_curve
 
 CHANCE = 0.25
@@ -92,20 +92,8 @@ def category_map(results: dict[str, Any]) -> bytes | None:
     if not names:
         return None
     found = [[results["board"][judge]["categories"][name] for name in names] for judge in judges]
-    values = [[each["value"] for each in row] for row in found]
-    with figure_of(2.4 + 0.8 * len(names), 1.2 + 0.32 * len(judges)) as figure:
-        axes = figure.subplots()
-        shade = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        labels = [f"{name} ({each['n']})" for name, each in zip(names, found[0])]
-        axes.set_xticks(range(len(names)), labels, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(judges)), judges)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        for y, row in enumerate(values):
-            for x, value in enumerate(row):
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else INK)
-        figure.colorbar(shade, label="paired accuracy", fraction=0.05, pad=0.03).outline.set_visible(False)
-        return svg_of(figure)
+    labels = [f"{name} ({each['n']})" for name, each in zip(names, found[0])]
+    return heat(judges, labels, [[each["value"] for each in row] for row in found], "paired accuracy", "Blues")
 
 
 def _line(i: int, judge: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..judges.trained import Head
 from ..judges.vision import Tower
+from ..optional import needed
 
 
 class Learner(Protocol):
@@ -51,13 +52,9 @@ class Probe:
 
     def fit(self, x: NDArray[Any], unsafe: NDArray[np.bool_], seed: int) -> Head:
         """The same for every seed: the solver has no randomness."""
-        try:
-            from sklearn.linear_model import LogisticRegression
-            from sklearn.preprocessing import StandardScaler
-        except ImportError as error:
-            raise ImportError("scikit-learn is not installed: pip install 'dualsafe[guard]'") from error
-        scaler = StandardScaler().fit(x)
-        model = LogisticRegression(C=self._C, max_iter=1000).fit(scaler.transform(x), unsafe)
+        linear, scaling = needed("sklearn.linear_model", "guard"), needed("sklearn.preprocessing", "guard")
+        scaler = scaling.StandardScaler().fit(x)
+        model = linear.LogisticRegression(C=self._C, max_iter=1000).fit(scaler.transform(x), unsafe)
         weight = model.coef_[0] / scaler.scale_
         bias = model.intercept_[0] - weight @ scaler.mean_
         return Head(torch.tensor(weight, dtype=torch.float32), torch.tensor(bias, dtype=torch.float32))

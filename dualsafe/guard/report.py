@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..bench.grid import TILE, data_uri
+from ..bench.grid import data_uri, tile_of
 from ..bench.html import filled
 from ..bench.names import interval, number
 from ..bench.record import read_run, read_samples
 from ..errors import PairsError
-from ..files import write_whole
-from ..pairs.read import tars_of
-from .answers import CONFLICTS, Answers, Sample, read_answers
+from ..files import write_text
+from ..pairs.read import read_pairs
+from .answers import CONFLICTS, Answers, PairLine, read_answers
 from .board import BARE, columns, heading, p_in_words, write_results
 from .plots import accuracy_bars, category_map, roc_curves, similarity_plot
 
@@ -39,31 +35,32 @@ class Shown:
         tiles: "original", "edited" and "mask" -> a data URI, where the pictures are still there.
     """
 
-    sample: Sample
+    sample: PairLine
     said: dict[str, tuple[str, str]]
     wrong: dict[str, tuple[bool, bool]]
     prompt: str = ""
     tiles: dict[str, str] = field(default_factory=dict)
 
 
-def write_report(folder: str | Path, worst: int = WORST) -> Path:
+def write_report(folder: str | Path, worst: int = WORST, results: dict[str, Any] | None = None) -> Path:
     """Scores a run again, without a judge, and writes results.json, leaderboard.md and report.html beside it.
 
     Args:
         worst: how many of the pairs that most judges got wrong are shown, with pictures if their folder is still there.
+        results: of this run, as `evaluate` returns them; then it isn't scored again, and only the report is written.
 
     Raises:
         BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.
     """
     folder = Path(folder)
-    results = write_results(folder)
+    results = write_results(folder) if results is None else results
     answers = read_answers(folder, read_run(folder), [])
     shown = _worst(folder, answers, list(results["board"]), worst)
     for number_, source in enumerate(results["pairs"]):
         _fill(Path(source["folder"]), {each.sample.pair_id: each for each in shown if each.sample.folder == number_})
     html = render(results, answers, shown)
     path = folder / "report.html"
-    write_whole(path, lambda file: file.write(html.encode("utf-8")))
+    write_text(path, html)
     return path
 
 
@@ -104,7 +101,7 @@ def _worst(folder: Path, answers: Answers, judges: list[str], count: int) -> lis
     order = [i for i in np.lexsort((answers.pairs, -wrong_sides, -wrong_judges))[:count] if wrong_judges[i]]
     places = {int(answers.pairs[i]): i for i in order}
     found: dict[int, Shown] = {}
-    for sample in read_samples(folder, Sample, []):
+    for sample in read_samples(folder, PairLine, []):
         i = places.get(sample.pair)
         if i is not None:
             each = found.setdefault(sample.pair, Shown(sample, {}, {}))
@@ -121,23 +118,10 @@ def _word(unsafe: bool | None) -> str:
 def _fill(folder: Path, shown: dict[str, Shown]) -> None:
     """Adds prompts and pictures, from the shards that have them; does nothing where the folder is gone."""
     try:
-        tars = tars_of(folder) if shown else []
-        for tar in tars:
-            with tarfile.open(tar, "r:") as archive:
-                for member in archive:
-                    pair_id, _, ending = member.name.partition(".")
-                    file = archive.extractfile(member) if pair_id in shown else None
-                    if file is not None and ending == "json":
-                        shown[pair_id].prompt = json.load(file)["prompt"]
-                    elif file is not None:
-                        shown[pair_id].tiles[ending.removesuffix(".png")] = _tile(file.read())
-    except (PairsError, OSError, tarfile.TarError):
+        for pair in read_pairs(folder) if shown else ():
+            if (each := shown.get(pair.row["pair_id"])) is not None:
+                each.prompt = pair.row["prompt"]
+                sides = {"original": pair.original, "edited": pair.edited, "mask": pair.mask}
+                each.tiles = {name: tile_of(picture) for name, picture in sides.items() if picture is not None}
+    except (PairsError, OSError):
         return
-
-
-def _tile(content: bytes) -> str:
-    image = Image.open(io.BytesIO(content)).convert("RGB")
-    image.thumbnail((TILE, TILE))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=90)
-    return data_uri("image/jpeg", file.getvalue())

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..bench.environment import machine, source_state, versions
 from ..errors import BenchError
-from ..files import write_whole
+from ..files import write_json, write_text
 from ..judges.trained import GuardJudge, Head
 from ..judges.vision import load_tower
 from ..pairs.shard import SHARDS
-from ..pairs.spec import read_run, write_json
+from ..pairs.spec import read_run
 from .arms import ARMS, MEANING, draw
 from .control import real_or_edited
 from .curve import Score, plot, score, summary, table
@@ -175,5 +175,5 @@ def _write(out: Path, results: dict[str, Any], judge: GuardJudge) -> None:
     out.mkdir(parents=True, exist_ok=True)
     judge.save_pretrained(out / "guard")
     plot(results, out / "curve.png")
-    write_whole(out / "table.md", lambda file: file.write(table(results).encode("utf-8")))
+    write_text(out / "table.md", table(results))
     write_json(out / "curve.json", results)

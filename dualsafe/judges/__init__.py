@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from .q16 import Q16Judge
     from .safety_checker import SafetyCheckerJudge
     from .shieldgemma import ShieldGemmaJudge
+    from .trained import GuardJudge
 
 _HOME = {
     "ClassifierJudge": "classifier",
     "ClipJudge": "clip",
     "EndpointJudge": "endpoint",
+    "GuardJudge": "trained",
     "LlavaGuardJudge": "llavaguard",
     "NudeNetJudge": "nudenet",
     "PictoJudge": "picto",
@@ -36,6 +38,7 @@ __all__ = [
     "ClassifierJudge",
     "ClipJudge",
     "EndpointJudge",
+    "GuardJudge",
     "Judge",
     "LlavaGuardJudge",
     "NudeNetJudge",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 from typing import Any
 
 import torch
 from PIL import Image
+
+from ..files import png_of
+from ..optional import needed
 
 
 @torch.no_grad()
@@ -41,12 +43,9 @@ class Endpoint:
     """
 
     def __init__(self, base_url: str, model: str, api_key: str | None, timeout: float, max_retries: int):
-        try:
-            from openai import OpenAI
-        except ImportError as error:
-            raise ImportError("the endpoint's client isn't installed: pip install 'dualsafe[endpoint]'") from error
+        client = needed("openai", "endpoint").OpenAI
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # the client insists on one
-        self._client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+        self._client = client(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
         self._model = model
 
     def ask(self, image: Image.Image, request: str, max_tokens: int) -> tuple[str, bool]:
@@ -70,6 +69,4 @@ class Endpoint:
 
 
 def _data_url(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(png_of(image.convert("RGB"))).decode()

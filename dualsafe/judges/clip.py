@@ -47,7 +47,7 @@ class ClipJudge:
         unsafe = [[template.format(c.term) for c in category.concepts] for category in policy.categories.values()]
         texts = [text for group in unsafe for text in group] + [*_safe_texts(policy, template), *neutral]
         self._columns = [i for i, group in enumerate(unsafe) for _ in group]
-        self._texts = self._embed(texts)
+        self._texts = text_embeds(model, processor.tokenizer, texts)
         self.name = model_name("clip", model, f"{policy.id}-{threshold:g}")
 
     @classmethod
@@ -68,19 +68,25 @@ class ClipJudge:
         found, columns = [], torch.tensor(self._columns)
         scale = self._model.logit_scale.exp().float()
         for pixels in pixel_batches(images, self._processor.image_processor, self._model):
-            embeds = self._model.visual_projection(self._model.vision_model(pixels).pooler_output)
-            shares = (scale * normalize(embeds.float()) @ self._texts.T).softmax(-1)[:, : len(columns)].cpu()
+            shares = (scale * picture_embeds(self._model, pixels) @ self._texts.T).softmax(-1)[:, : len(columns)].cpu()
             by_category = torch.zeros(len(shares), len(self._categories)).index_add_(1, columns, shares)
             for score, best in zip(shares.sum(-1).tolist(), by_category.argmax(-1).tolist()):
                 is_unsafe = not score < self._threshold  # so that NaN is unsafe
                 found.append(Verdict(is_unsafe, score, (self._categories[best],) if is_unsafe else ()))
         return found
 
-    @torch.no_grad()
-    def _embed(self, texts: list[str]) -> Tensor:
-        options = {"padding": True, "truncation": True, "return_tensors": "pt"}
-        tokens = self._processor.tokenizer(texts, **options).to(self._model.device)
-        return normalize(self._model.text_projection(self._model.text_model(**tokens).pooler_output).float())
+
+@torch.no_grad()
+def picture_embeds(model: CLIPModel, pixels: Tensor) -> Tensor:
+    """Embeddings (N, F) of unit length."""
+    return normalize(model.visual_projection(model.vision_model(pixels).pooler_output).float())
+
+
+@torch.no_grad()
+def text_embeds(model: CLIPModel, tokenizer: Any, texts: list[str]) -> Tensor:
+    """Embeddings (N, F) of unit length; a text that is too long is cut."""
+    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
+    return normalize(model.text_projection(model.text_model(**tokens).pooler_output).float())
 
 
 def _safe_texts(policy: Policy, template: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,8 +36,22 @@ class Verdict:
     rationale: str | None = None
 
     def __post_init__(self) -> None:
-        if self.refused or self.error is not None:
+        if not self.answered:
             object.__setattr__(self, "is_unsafe", True)
+
+    @property
+    def answered(self) -> bool:
+        return not self.refused and self.error is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What records hold of it: no answer is neither unsafe nor safe, and a score that is no number none."""
+        has_score = self.answered and self.score is not None and math.isfinite(self.score)
+        return {
+            "unsafe": self.is_unsafe if self.answered else None,
+            "score": self.score if has_score else None,
+            "concepts": list(self.concepts),
+            "error": self.error,
+        }
 
 
 class Judge(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..optional import needed
 from .judge import Verdict
 
 LABELS = (
@@ -52,11 +53,7 @@ class NudeNetJudge:
         self._labels, self._threshold = frozenset(labels), threshold
         if not self._labels or not self._labels <= set(LABELS):
             raise ValueError(f"labels={sorted(self._labels)} must be some of {list(LABELS)}")
-        try:
-            from nudenet import NudeDetector
-        except ImportError as error:
-            raise ImportError("NudeNet isn't installed: pip install 'dualsafe[nudenet]'") from error
-        self._detector = NudeDetector()
+        self._detector = needed("nudenet", "nudenet").NudeDetector()
         self.name = f"nudenet-3@{threshold:g}-{len(self._labels)}"
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:

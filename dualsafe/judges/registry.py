@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from ..bundled import PICTO
+from ..registry import Registry
 from .judge import Judge
 
-GROUP = "dualsafe.judges"
-FORMS = (
-    "picto",
-    "picto-guard",
-    "picto-examiner",
-    "picto-clip",
-    "clip:PATH[:POLICY]",
-    "safety-checker:PATH",
-    "q16:CLIP_PATH:PROMPTS.safetensors",
-    "nudenet",
-    "classifier:PATH:label,label",
-    "llavaguard:PATH",
-    "shieldgemma:PATH",
-    "guard:PATH",
-    "endpoint:BASE_URL:MODEL",
-)
+ADDRESS = re.compile(r"(https?://[^/:]+(?::\d+)?(?:/[^:]*)?):(.+)")
+"""Where an endpoint is, and its model there; either may hold colons."""
 
 
 def load_judge(spec: str, device: str = "cpu") -> Judge:
-    """The judge that a text of one of `FORMS` names.
+    """The judge that a text of one of `JUDGES.forms` names.
 
     Other packages add to them by an entry point of the group "dualsafe.judges": a function of what stands after the
     name's colon, and the device, that returns a judge.
@@ -45,99 +32,73 @@ def load_judge(spec: str, device: str = "cpu") -> Judge:
         CheckpointError: its checkpoint can't be loaded, or lacks weights.
         ImportError: the judge's package isn't installed.
     """
-    kind, _, rest = spec.partition(":")
-    plugins = {point.name: point for point in entry_points(group=GROUP)}
-    if kind in _LOADERS and (judge := _LOADERS[kind](rest, device)) is not None:
-        return judge
-    if kind in plugins and kind not in _LOADERS:
-        return plugins[kind].load()(rest, device)
-    raise ValueError(f"judge {spec!r} must be one of: {', '.join((*FORMS, *sorted(plugins)))}")
+    return JUDGES.load(spec, device)
+
+
+def _checkpoint(
+    name: str, form: str = "(.+)", second: Callable[[str], Any] = str
+) -> Callable[[str, str], Judge | None]:
+    """Loads a class of this package from what `form` finds: a path, and what `second` makes of what stands behind."""
+
+    def load(rest: str, device: str) -> Judge | None:
+        found = re.fullmatch(form, rest)
+        if found is None:
+            return None
+        path, *more = found.groups()
+        return _named(name).from_pretrained(path, *map(second, more), device=device)
+
+    return load
 
 
 def _picto(folder: str) -> Callable[[str, str], Judge | None]:
     def load(rest: str, device: str) -> Judge | None:
-        from .picto import PictoJudge
-
-        return None if rest else PictoJudge.from_pretrained(Path(PICTO) / folder).eval().to(device)
+        return None if rest else _named("PictoJudge").from_pretrained(Path(PICTO) / folder).eval().to(device)
 
     return load
 
 
 def _picto_clip(rest: str, device: str) -> Judge | None:
-    return None if rest else _clip(f"{Path(PICTO) / 'clip'}:picto", device)
-
-
-def _clip(rest: str, device: str) -> Judge | None:
-    from ..policy import resolve
-    from .clip import ClipJudge
-
-    path, _, policy = rest.partition(":")
-    return ClipJudge.from_pretrained(path, resolve(policy or "i2p"), device=device) if path else None
-
-
-def _safety_checker(path: str, device: str) -> Judge | None:
-    from .safety_checker import SafetyCheckerJudge
-
-    return SafetyCheckerJudge.from_pretrained(path, device) if path else None
-
-
-def _q16(rest: str, device: str) -> Judge | None:
-    from .q16 import Q16Judge
-
-    path, _, prompts = rest.rpartition(":")
-    return Q16Judge.from_pretrained(path, prompts, device=device) if path and prompts else None
+    return None if rest else load_judge(f"clip:{Path(PICTO) / 'clip'}:picto", device)
 
 
 def _nudenet(rest: str, device: str) -> Judge | None:
-    from .nudenet import NudeNetJudge
-
-    return None if rest else NudeNetJudge()
-
-
-def _classifier(rest: str, device: str) -> Judge | None:
-    from .classifier import ClassifierJudge
-
-    path, _, labels = rest.rpartition(":")
-    return ClassifierJudge.from_pretrained(path, labels.split(","), device=device) if path and labels else None
-
-
-def _llavaguard(path: str, device: str) -> Judge | None:
-    from .llavaguard import LlavaGuardJudge
-
-    return LlavaGuardJudge.from_pretrained(path, device=device) if path else None
-
-
-def _shieldgemma(path: str, device: str) -> Judge | None:
-    from .shieldgemma import ShieldGemmaJudge
-
-    return ShieldGemmaJudge.from_pretrained(path, device=device) if path else None
-
-
-def _guard(path: str, device: str) -> Judge | None:
-    from .trained import GuardJudge
-
-    return GuardJudge.from_pretrained(path, device) if path else None
+    return None if rest else _named("NudeNetJudge")()
 
 
 def _endpoint(rest: str, device: str) -> Judge | None:
-    from .endpoint import EndpointJudge
-
-    found = re.fullmatch(r"(https?://[^/:]+(?::\d+)?(?:/[^:]*)?):(.+)", rest)
-    return EndpointJudge(found[1], found[2]) if found else None
+    found = ADDRESS.fullmatch(rest)
+    return _named("EndpointJudge")(*found.groups()) if found else None
 
 
-_LOADERS: dict[str, Callable[[str, str], Judge | None]] = {
-    "picto": _picto("judge"),
-    "picto-guard": _picto("guard"),
-    "picto-examiner": _picto("examiner"),
-    "picto-clip": _picto_clip,
-    "clip": _clip,
-    "safety-checker": _safety_checker,
-    "q16": _q16,
-    "nudenet": _nudenet,
-    "classifier": _classifier,
-    "llavaguard": _llavaguard,
-    "shieldgemma": _shieldgemma,
-    "guard": _guard,
-    "endpoint": _endpoint,
-}
+def _policy(name: str) -> Any:
+    from ..policy import resolve
+
+    return resolve(name or "i2p")
+
+
+def _named(name: str) -> Any:
+    """A class of this package, which imports it with its libraries now."""
+    from .. import judges
+
+    return getattr(judges, name)
+
+
+JUDGES = Registry(
+    "judge",
+    {
+        "picto": _picto("judge"),
+        "picto-guard": _picto("guard"),
+        "picto-examiner": _picto("examiner"),
+        "picto-clip": _picto_clip,
+        "clip:PATH[:POLICY]": _checkpoint("ClipJudge", "([^:]+):?(.*)", _policy),
+        "safety-checker:PATH": _checkpoint("SafetyCheckerJudge"),
+        "q16:CLIP_PATH:PROMPTS.safetensors": _checkpoint("Q16Judge", "(.+):(.+)"),
+        "nudenet": _nudenet,
+        "classifier:PATH:label,label": _checkpoint("ClassifierJudge", "(.+):(.+)", lambda labels: labels.split(",")),
+        "llavaguard:PATH": _checkpoint("LlavaGuardJudge"),
+        "shieldgemma:PATH": _checkpoint("ShieldGemmaJudge"),
+        "guard:PATH": _checkpoint("GuardJudge"),
+        "endpoint:BASE_URL:MODEL": _endpoint,
+    },
+    group="dualsafe.judges",
+)

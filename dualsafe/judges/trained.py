@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..files import write_whole
+from ..files import write_json, write_whole
 from .judge import Verdict
 from .vision import Tower, load_tower
 
@@ -90,9 +90,8 @@ class GuardJudge:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         config = {"features": self._tower.spec, "tower": self._digest, "threshold": self._threshold}
-        text = json.dumps(config | {"about": self.about}, indent=2) + "\n"
         write_whole(folder / WEIGHTS, lambda file: file.write(save(self._head.tensors())))
-        write_whole(folder / CONFIG, lambda file: file.write(text.encode("utf-8")))
+        write_json(folder / CONFIG, config | {"about": self.about})
 
     @torch.no_grad()
     def verdicts(self, images: list[Image.Image], batch_size: int = 32) -> list[Verdict]:

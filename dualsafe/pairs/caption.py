@@ -13,6 +13,7 @@ from PIL import Image
 from ..errors import PairsError
 from ..judges.asking import Endpoint, asked
 from ..judges.models import load_model, model_name
+from ..judges.registry import ADDRESS
 from ..policy import Policy, Trigger, with_article
 
 FORMS = ("vlm:PATH", "endpoint:BASE_URL:MODEL")
@@ -106,7 +107,7 @@ def load_captioner(spec: str, device: str = "cpu") -> Captioner:
         ImportError: the endpoint's client isn't installed.
     """
     kind, _, rest = spec.partition(":")
-    address = re.fullmatch(r"(https?://[^/:]+(?::\d+)?(?:/[^:]*)?):(.+)", rest)
+    address = ADDRESS.fullmatch(rest)
     if kind == "vlm" and rest:
         return ModelCaptioner.from_pretrained(rest, device)
     if kind == "endpoint" and address:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..files import write_whole
+from ..bench.html import filled
+from ..files import write_text
+from ..optional import needed
 from .layout import KINDS, PICTURES, RUN, Layout
 from .read import read_rows
 from .row import METRICS, index_schema
@@ -58,22 +59,16 @@ def write_card(
     tally = tally or _tallied(read_rows(folder))
     text = render(stats, run, layout, tally, has_preview=(folder / PREVIEW).is_file())
     path = folder / CARD
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+    write_text(path, text)
     return path
 
 
 def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Tally, has_preview: bool = False) -> str:
     """The card's text."""
-    jinja2 = needed("jinja2")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"cell": _cell, "json": _json, "share": _share}
-    return environment.get_template(_TEMPLATE).render(
+    return filled(
+        Path(__file__).with_name(_TEMPLATE),
+        {"cell": _cell, "json": _json, "share": _share},
+        escaped=False,
         header=_header(run, layout, tally),
         title=_title(run),
         run=run,
@@ -89,17 +84,6 @@ def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Ta
         spreads=tally.spreads(),
         preview=PREVIEW.as_posix() if has_preview else None,
     )
-
-
-def needed(module: str) -> Any:
-    """
-    Raises:
-        ImportError: it isn't installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{module} is not installed: pip install 'dualsafe[pairs]'") from error
 
 
 def _tallied(rows: Iterable[dict[str, Any]]) -> Tally:
@@ -131,7 +115,7 @@ def _header(run: dict[str, Any], layout: Layout, tally: Tally) -> str:
         **_GATE,
     )
     if layout is RUN:
-        info = needed("datasets").info
+        info = needed("datasets", "pairs").info
         info.DatasetInfosDict({"default": info.DatasetInfo(features=_features(tally))}).to_dataset_card_data(card)
     return card.to_yaml()
 
@@ -140,7 +124,7 @@ def _features(tally: Tally) -> Any:
     """The columns of the shards; `datasets` would take their types from the first rows, and fail at the first other."""
     import pyarrow as pa
 
-    datasets = needed("datasets")
+    datasets = needed("datasets", "pairs")
     text, texts = pa.string(), pa.list_(pa.string())
     said = pa.struct([("unsafe", pa.bool_()), ("score", pa.float64()), ("concepts", texts), ("error", text)])
     sides = pa.struct([("original", said), ("edited", said)])

@@ -13,11 +13,11 @@ from typing import IO, Any
 
 from ..bench.environment import machine, source_state, versions
 from ..errors import PairsError
-from ..files import partial_of
+from ..files import partial_of, write_json
 from ..policy import resolve
 from .pair import Job
 from .prompts import Bad, Prompts, Source, read_prompts
-from .spec import RUN, PairSpec, read_run, seed_of, write_json
+from .spec import RUN, PairSpec, read_run, seed_of
 
 PLAN, PLAN_ERRORS, HASH = "plan", "errors.jsonl", "spec_hash"
 

@@ -76,28 +76,21 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
         PairsError: no finished shard, or one that can't be read.
     """
     for tar in tars_of(folder):
-        for files in _entries(tar, only="json"):
+        for files in _entries(tar, ".json"):
             yield json.loads(files["json"])
 
 
-def _entries(tar: Path, only: str | None = None) -> Iterator[dict[str, bytes]]:
-    """Ending -> content, for each pair."""
-    key, files = "", dict[str, bytes]()
+def _entries(tar: Path, ending: str = "") -> Iterator[dict[str, Any]]:
+    """Ending -> content, for each pair; only files with names of this ending."""
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
     try:
-        with tarfile.open(tar, "r:") as archive:
-            for member in archive:
-                name, _, ending = member.name.partition(".")
-                if name != key and files:
-                    yield files
-                    files = {}
-                key = name
-                content = archive.extractfile(member)
-                if content is not None and only in (None, ending):
-                    files[ending] = content.read()
-    except (tarfile.TarError, OSError) as error:
-        raise PairsError(f"{tar} can't be read: {error}; `dualsafe pairs verify` says what is wrong") from error
-    if files:
-        yield files
+        with tar.open("rb") as stream:
+            source = [{"url": str(tar), "stream": stream}]
+            yield from group_by_keys(tar_file_expander(source, select_files=lambda name: name.endswith(ending)))
+    except (tarfile.TarError, OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error.args[0]  # webdataset adds the stream
+        raise PairsError(f"{tar} can't be read: {said}; `dualsafe pairs verify` says what is wrong") from error
 
 
 def _picture(content: bytes) -> Image.Image:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PairsError
-from ..files import write_whole
+from ..files import write_json, write_whole
 from .card import write_card
 from .launch import engine as engine_named
 from .plan import plan, plan_errors
 from .previews import write_previews
 from .shard import SHARDS, is_done, paths_of
-from .spec import PairSpec, read_run, write_json
+from .spec import PairSpec, read_run
 
 ERRORS, STATS = "errors.jsonl", "stats.json"
 
@@ -50,7 +50,7 @@ def run(
     launch = engine_named(engine)
     if workers < 1:
         raise PairsError(f"workers={workers} must be at least 1")
-    shared = shards is not None or engine == "accelerate"  # others take up the same run at the same time
+    shared = shards is not None  # others take up the same run at the same time
     planned = plan(spec, folder, resume or shared, command)
     every = range(planned["shards"])
     wanted = every if shards is None else shards

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections import Counter
@@ -11,14 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-
-from ..files import partial_of, sha256_of
+from ..files import partial_of, png_of, sha256_of, write_json
 from .pair import Declined, Job, Made
 from .plan import shard_name
 from .row import index_row, index_schema
-from .spec import write_json
 
 SHARDS = "shards"
 STAGES = ("jobs", "routed", "generated", "verified", "written")
@@ -122,14 +117,9 @@ class ShardWriter:
             self._lines["rejected"].write(json.dumps(row, ensure_ascii=False) + "\n")
             return
         self._counts["written"] += 1
-        entry = {
-            "original.png": png_of(made.original, row["original_label"]),
-            "edited.png": png_of(made.edited, row["edited_label"]),
-            "json": json.dumps(row, ensure_ascii=False).encode(),
-        }
-        if made.mask is not None:
-            entry["mask.png"] = png_of(made.mask)
-        self._tar.write({"__key__": row["pair_id"], **entry})
+        pictures = {f"{name}.png": content for name, content in pngs_of(row, made).items()}
+        entry = {"__key__": row["pair_id"], "json": json.dumps(row, ensure_ascii=False).encode(), **pictures}
+        self._tar.write(entry)
         self._rows.append(index_row(row) | {"shard": shard_name(self._index)})
 
     def finish(self, seconds: dict[str, float]) -> dict[str, Any]:
@@ -185,14 +175,13 @@ def writing(folder: Path, index: int, jobs: int) -> Iterator[ShardWriter]:
         raise
 
 
-def png_of(image: Image.Image, label: str | None = None) -> bytes:
-    """A picture as PNG, without loss; a label goes into its text as `{"label": ...}` under "dualsafe"."""
-    info = PngInfo()
-    if label is not None:
-        info.add_text("dualsafe", json.dumps({"label": label}))
-    file = io.BytesIO()
-    image.save(file, "PNG", pnginfo=info)
-    return file.getvalue()
+def pngs_of(row: dict[str, Any], pair: Any) -> dict[str, bytes]:
+    """Name -> PNG of a pair's pictures, the sides with their label as settings; no mask where it has none."""
+    sides = {
+        "original": png_of(pair.original, {"label": row["original_label"]}),
+        "edited": png_of(pair.edited, {"label": row["edited_label"]}),
+    }
+    return sides if pair.mask is None else sides | {"mask": png_of(pair.mask)}
 
 
 def _sync(path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import PairsError
-from ..files import write_whole
 from .pair import Kind
 
 RUN = "run.json"
@@ -111,8 +110,3 @@ def read_spec(folder: Path) -> PairSpec:
     if unknown := said.keys() - {each.name for each in fields(PairSpec)}:
         raise PairsError(f"{folder / RUN} has {', '.join(sorted(unknown))}, which this version doesn't know")
     return PairSpec(**said)
-
-
-def write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))

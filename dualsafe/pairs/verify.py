@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from threading import Thread
@@ -128,13 +127,7 @@ def _error(verdict: Verdict) -> str | None:
 
 
 def _filed(verdict: Verdict) -> dict[str, Any]:
-    error, score = _error(verdict), verdict.score
-    return {
-        "unsafe": None if error else verdict.is_unsafe,
-        "score": score if score is not None and math.isfinite(score) else None,
-        "concepts": list(verdict.concepts),
-        "error": error,
-    }
+    return verdict.to_dict() | {"error": _error(verdict)}
 
 
 def _measured(pair: Made) -> tuple[dict[str, float | None], float, float]:

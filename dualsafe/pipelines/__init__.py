@@ -1,11 +1,17 @@
-"""Pipelines: one short module a model family, each a thin subclass of the diffusers pipeline."""
+"""Pipelines: a mixin that makes a stock pipeline of diffusers dual, and the families that it knows."""
 
 from .auto import AutoDualLatentPipeline
-from .flux import DualLatentFluxPipeline
+from .families import (
+    DualLatentFluxPipeline,
+    DualLatentImg2ImgPipeline,
+    DualLatentInpaintPipeline,
+    DualLatentPipeline,
+    DualLatentSD3Pipeline,
+    DualLatentXLImg2ImgPipeline,
+    DualLatentXLInpaintPipeline,
+    DualLatentXLPipeline,
+)
 from .output import DualLatentOutput, SafetyReport
-from .sd import DualLatentImg2ImgPipeline, DualLatentInpaintPipeline, DualLatentPipeline
-from .sd3 import DualLatentSD3Pipeline
-from .sdxl import DualLatentXLImg2ImgPipeline, DualLatentXLInpaintPipeline, DualLatentXLPipeline
 
 __all__ = [
     "AutoDualLatentPipeline",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +21,8 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 PROMPTS = ("prompt", "prompt_2", "prompt_3")
 """Arguments that carry a prompt, one for each text encoder of the family."""
 TEXT_ARGUMENTS = (*PROMPTS, *(f"negative_{name}" for name in PROMPTS))
+_OLD = ("callback", "callback_steps")
+"""Arguments that a stock call with `**kwargs` still takes."""
 
 
 def stock_arguments(call: Callable, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -30,13 +33,16 @@ def stock_arguments(call: Callable, args: tuple, kwargs: dict[str, Any]) -> dict
     """
     signature = inspect.signature(call)
     names = [n for n, p in signature.parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(names) < len(signature.parameters):
+        names += [name for name in _OLD if name in kwargs]
     for name in kwargs:
         if name not in names:
             near = get_close_matches(name, [*names, "safety_level", "safe_prompt", "return_pair", "policy"], 1)
             raise TypeError(f"unexpected argument {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
-    return {name: bound.arguments[name] for name in names}
+    given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+    return {name: given[name] for name in names}
 
 
 def check_refused(given: dict[str, Any], refused: dict[str, str], call: Callable) -> None:
@@ -50,12 +56,14 @@ def check_refused(given: dict[str, Any], refused: dict[str, str], call: Callable
             raise ValueError(f"{name}={given[name]!r}: {reason}")
 
 
-def prompt_count(prompt: Any, prompt_embeds: Tensor | None) -> int:
+def prompt_count(given: dict[str, Any]) -> int:
     """How many prompts a call has.
 
     Raises:
-        ValueError: neither text nor a list of texts, or an empty list.
+        ValueError: neither text nor a list of texts, or an empty list; or embeddings that aren't finite.
     """
+    prompt, prompt_embeds = given["prompt"], given["prompt_embeds"]
+    check_finite("prompt_embeds", prompt_embeds)
     if prompt is not None and not isinstance(prompt, (str, list)):
         raise ValueError(f"prompt={prompt!r} must be a string or a list of strings")
     if isinstance(prompt, list):
@@ -89,6 +97,7 @@ def safe_prompts_per_prompt(safe_prompt: Any, count: int) -> list[str | None] | 
     if safe_prompt is None:
         return None
     if isinstance(safe_prompt, str):
+        check_text("safe_prompt", safe_prompt)
         if count != 1:
             raise ValueError(f"safe_prompt is one string, but there are {count} prompts: give a list of {count}")
         return [safe_prompt]
@@ -96,8 +105,8 @@ def safe_prompts_per_prompt(safe_prompt: Any, count: int) -> list[str | None] | 
         raise ValueError(f"safe_prompt={safe_prompt!r} must be a string or a list of strings")
     _same_length("safe_prompt", safe_prompt, count)
     for i, text in enumerate(safe_prompt):
-        if text is not None and not isinstance(text, str):
-            raise ValueError(f"safe_prompt[{i}]={text!r} must be a string or None")
+        if text is not None:
+            check_text(f"safe_prompt[{i}]", text, "a string or None")
     return list(safe_prompt)
 
 
@@ -133,21 +142,38 @@ def check_finite(name: str, value: Tensor | None) -> None:
         raise ValueError(f"{name} has NaN or infinite values")
 
 
+def check_text(name: str, text: Any, wanted: str = "a string") -> None:
+    """
+    Raises:
+        ValueError: not a string, or one that no encoder reads.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{name}={text!r} must be {wanted}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise ValueError(
+            f"{name} has {half!r} at character {error.start}, half of a surrogate pair, which is no text: take it out"
+        ) from None
+
+
 def prompts_by_encoder(given: dict[str, Any], count: int) -> dict[str, list[str]]:
     """The texts of a call, one a prompt: argument name -> texts, for those given.
 
     Raises:
-        ValueError: a second or third prompt of another length than the first, or not text.
+        ValueError: a second or third prompt of another length than the first, or not text; a negative that isn't.
     """
     texts = {}
-    for name in PROMPTS:
+    for name in TEXT_ARGUMENTS:
         value = given.get(name)
         if value is not None:
-            texts[name] = [value] if isinstance(value, str) else list(value)
-            _same_length(name, texts[name], count)
-            for i, text in enumerate(texts[name]):
-                if not isinstance(text, str):
-                    raise ValueError(f"{name}[{i}]={text!r} must be a string")
+            each = [value] if isinstance(value, str) else list(value)
+            for i, text in enumerate(each):
+                check_text(name if isinstance(value, str) else f"{name}[{i}]", text)
+            if name in PROMPTS:
+                _same_length(name, each, count)
+                texts[name] = each
     return texts
 
 
@@ -164,19 +190,30 @@ def check_latents(latents: Tensor | None, shape: tuple[int, ...]) -> None:
 def check_generators(generator: Any, samples: int) -> None:
     """
     Raises:
-        ValueError: a list of generators of another length than the pictures.
+        ValueError: neither a generator nor a list of them, or a list of another length than the pictures.
     """
+    each = generator if isinstance(generator, list) else [] if generator is None else [generator]
+    if not all(isinstance(one, torch.Generator) for one in each):
+        raise ValueError(
+            f"generator={generator!r} must be a torch.Generator, a list with one for each picture, or None"
+        )
     if isinstance(generator, list) and len(generator) != samples:
         raise ValueError(f"generator has {len(generator)} entries, but there are {samples} pictures: give one for each")
 
 
-def check_positive(name: str, value: Any) -> None:
-    """
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """`value`, a numpy integer too, as an int.
+
     Raises:
-        ValueError: `value` is not an integer of at least 1.
+        ValueError: not an integer of at least `least`.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"{name}={value!r} must be an integer of at least {least}")
+    return number
 
 
 def known_sources(sources: Any) -> tuple[str, ...]:
@@ -239,15 +276,13 @@ def _same_length(name: str, values: Sequence | Tensor, count: int) -> None:
         raise ValueError(f"{name} has {len(values)} entries, but there are {count} prompts: give one for each")
 
 
-def check_output_type(output_type: Any, composite: bool) -> None:
+def check_output_type(output_type: Any) -> None:
     """
     Raises:
-        ValueError: an unknown type, or latents asked for where pixels are to be composited.
+        ValueError: an unknown type.
     """
     if output_type not in OUTPUT_TYPES:
         raise ValueError(f"output_type={output_type!r} is not one of {', '.join(OUTPUT_TYPES)}")
-    if composite and output_type == "latent":
-        raise ValueError("output_type='latent' has no pixels to composite: set composite=False")
 
 
 def check_clip_skip(clip_skip: int | None, text_encoder: Any) -> None:

@@ -8,24 +8,8 @@ from typing import Any
 from diffusers import DiffusionPipeline
 
 from ..errors import CheckpointError
-from .checkpoint import load
+from .checkpoint import load_config
 from .dual import DualLatentMixin
-from .flux import DualLatentFluxPipeline
-from .sd import DualLatentImg2ImgPipeline, DualLatentInpaintPipeline, DualLatentPipeline
-from .sd3 import DualLatentSD3Pipeline
-from .sdxl import DualLatentXLImg2ImgPipeline, DualLatentXLInpaintPipeline, DualLatentXLPipeline
-
-FAMILIES: tuple[type[DualLatentMixin], ...] = (
-    DualLatentPipeline,
-    DualLatentImg2ImgPipeline,
-    DualLatentInpaintPipeline,
-    DualLatentXLPipeline,
-    DualLatentXLImg2ImgPipeline,
-    DualLatentXLInpaintPipeline,
-    DualLatentSD3Pipeline,
-    DualLatentFluxPipeline,
-)
-"""Every dual pipeline of the library."""
 
 
 class AutoDualLatentPipeline:
@@ -38,9 +22,18 @@ class AutoDualLatentPipeline:
         Raises:
             CheckpointError: missing, truncated, pickled, or of a family that isn't supported.
         """
-        config = load(DiffusionPipeline.load_config, pretrained_model_name_or_path)
-        family = _family_of(config["_class_name"], pretrained_model_name_or_path)
+        family = cls.family_of(pretrained_model_name_or_path, **kwargs)
         return family.from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def family_of(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> type[DualLatentMixin]:
+        """The class for a checkpoint; `kwargs` as for loading it.
+
+        Raises:
+            CheckpointError: missing, or of a family that isn't supported.
+        """
+        config = load_config(pretrained_model_name_or_path, kwargs)
+        return _family(config["_class_name"], pretrained_model_name_or_path)
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DualLatentMixin:
@@ -49,16 +42,12 @@ class AutoDualLatentPipeline:
         Raises:
             CheckpointError: a family that isn't supported.
         """
-        return _family_of(type(pipeline).__name__, type(pipeline).__name__).from_pipe(pipeline, **kwargs)
+        return _family(type(pipeline).__name__, type(pipeline).__name__).from_pipe(pipeline, **kwargs)
 
 
-def _family_of(class_name: str, source: str | os.PathLike) -> type[DualLatentMixin]:
-    for family in FAMILIES:
-        if class_name in (family.__name__, _stock(family).__name__):
-            return family
-    known = ", ".join(_stock(family).__name__ for family in FAMILIES)
-    raise CheckpointError(f"{source} is a {class_name}, which is not one of {known}")
-
-
-def _stock(family: type[DualLatentMixin]) -> type[DiffusionPipeline]:
-    return next(base for base in family.__mro__ if issubclass(base, DiffusionPipeline) and base is not family)
+def _family(class_name: str, source: str | os.PathLike) -> type[DualLatentMixin]:
+    found = DualLatentMixin.by_name(class_name)
+    if found is None:
+        known = ", ".join(family.stock_class().__name__ for family in DualLatentMixin.families)
+        raise CheckpointError(f"{source} is a {class_name}, which is not one of {known}")
+    return found

@@ -2,68 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
-from ..conditions import Decision, Stream, apply_sources, differing_tokens, unwanted
-from ..config import MethodSettings
+from ..callbacks import for_both_branches
+from ..conditions import Stream, apply_sources, unwanted
 from ..denoiser import DualDenoiser
-from ..judges import Judge, Verdict, ask
-from ..plan import Plan, Preview
-from ..schedule import Schedule
-from ..stand_in import standing_in
-from . import arguments, noise
-from .decode import decode
-from .pictures import check_safe
+from ..errors import NonFiniteLatentsError
+from ..judges import Judge, ask
+from ..look import Preview
+from ..noise_level import Schedule
+from ..plan import Plan
+from ..stand_in import StandIn, standing_in
+from . import arguments
+from .noise import OneNoise, check_pairable
 from .request import Request
-from .start import OneNoise
-
-if TYPE_CHECKING:
-    from .dual import DualLatentMixin
-
-
-@dataclass
-class Sample:
-    """One picture of a call in the making.
-
-    Attributes:
-        decision, settings: what its latest pass was told.
-        safe: final latents of the safe branch; None where the original is the picture.
-        pixels: `safe` decoded and composited, (3, H, W).
-        mask: where the safe picture may differ, (1, h, w) in [0, 1]; None where it is everywhere.
-        rows: denoiser rows spent so far, in all passes.
-        verdicts: what judges said of it, in order.
-        withheld: whether it must not leave.
-    """
-
-    decision: Decision
-    settings: MethodSettings
-    safe: Tensor | None = None
-    pixels: Tensor | None = None
-    mask: Tensor | None = None
-    rows: int = 0
-    tries: int = 0
-    verdicts: list[Verdict] = field(default_factory=list)
-    withheld: bool = False
+from .sample import Sample
+from .stock import Stock
 
 
 class Call:
     """Draws the samples of a request, and draws some of them again where a judge wants it.
 
-    Args:
-        pipe: the pipeline.
-        stock_call: the stock class's `__call__`, bound.
-        given: all arguments of the stock call.
-        request: what was asked, checked.
-
     Attributes:
+        stock: the pipeline.
+        request: what was asked, checked.
         samples: one a picture, in the batch's order.
         original_latents: final latents of the original branch from the first pass, (N, C, h, w), in the memory layout
             that the stock loop gave them: decoding them contiguous would round differently.
@@ -71,17 +40,21 @@ class Call:
 
     original_latents: Tensor
 
-    def __init__(self, pipe: DualLatentMixin, stock_call: Callable, given: dict[str, Any], request: Request):
-        self.pipe, self.given, self.request = pipe, given, request
-        self.samples = [Sample(decision, request.settings) for decision in request.samples]
-        self._stock_call = stock_call
-        self._embeds = pipe._encode(given, pipe._execution_device)
-        self._start = OneNoise(len(self.samples))
+    def __init__(self, stock: Stock, request: Request):
+        self.stock, self.request = stock, request
+        self.samples = [Sample(decision, request.settings) for decision in request.pictures]
+        self.everything = list(range(len(self.samples)))
+        self._embeds = stock.encode(request.given)
+        device = stock.pipe._execution_device
+        self._noise = OneNoise(request.given.get("generator"), len(self.samples), device)
         self._originals: Tensor | None = None
+        self._cut_short = False
+        stock.interrupt(False)
 
-    @cached_property
-    def _streams(self) -> list[Stream]:
-        return self.pipe._streams(self.given)
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the caller stopped it: no further pass is drawn, and what was being drawn isn't finished."""
+        return self.stock.is_interrupted and not self._cut_short
 
     def draw(self, rows: list[int], preview: Judge | None = None) -> None:
         """One pass through the stock loop over the samples `rows`, as their decisions and settings say.
@@ -93,36 +66,56 @@ class Call:
             NonFiniteLatentsError: NaN or infinite latents.
             ValueError: a shared phase over all steps.
         """
+        stock, given, first = self.stock, self.request.given, not hasattr(self, "original_latents")
+        if self._cut_short:
+            self._cut_short = False
+            stock.interrupt(False)
         plan = self._plan(rows)
         branches = 2 if plan.dual else 1
         embeds = {name: value[rows] for name, value in self._embeds.items()}
-        if plan.dual:
-            embeds = self._stacked(embeds, rows, plan.dual)
-        schedule = Schedule.of(self.pipe.scheduler, self.pipe.timestep_scale)
-        looking = self._looking(rows, preview) if preview else None
-        denoiser = DualDenoiser(getattr(self.pipe, self.pipe.denoiser_name), plan, schedule, looking)
-        stand_ins = {self.pipe.denoiser_name: denoiser, **self._start.around(self.pipe, rows, branches)}
-        told = self.given | {name: None for name in arguments.TEXT_ARGUMENTS if name in self.given} | embeds
+        told = given | {name: None for name in arguments.TEXT_ARGUMENTS if name in given} | embeds
         told |= {"num_images_per_prompt": 1, "output_type": "latent", "return_dict": False}
-        told["generator"] = self._generators(rows, bool(plan.dual))
-        with standing_in(self.pipe, stand_ins):
-            final = self.pipe._spatial(self._stock_call(**told)[0], self.given)
+        told["generator"] = self._noise.generator(rows, branches, first)
+        scheduler, model = stock.pipe.scheduler, stock.denoiser
+        if plan.dual:
+            check_pairable(scheduler)
+            told |= self._stacked(embeds, rows, plan.dual)
+            told["callback_on_step_end"] = for_both_branches(told["callback_on_step_end"], len(rows))
+        looking = self._looking(rows, preview) if preview else None
+        denoiser = DualDenoiser(model, plan, Schedule.of(scheduler, stock.pattern.timestep_scale), looking)
+        stand_ins = {stock.pattern.denoiser: StandIn(model, denoiser), **self._noise.start(stock.pipe, rows, branches)}
+        with (
+            standing_in(stock.pipe, stand_ins),
+            standing_in(scheduler, self._noise.steps(scheduler, rows, branches, first)),
+        ):
+            final = stock.spatial(stock.call(**told)[0], given)
         check_safe(final, denoiser)
-        if looking and looking.samples and not looking.done:  # too few steps to be seen half-way
-            looking.look(final[looking.samples])
+        if first:
+            self._noise.end_first_pass()
+        if looking and looking.samples and not (looking.done or self.is_interrupted):
+            looking.look(final[looking.samples])  # too few steps to be seen half-way
         self._keep(rows, final, denoiser)
 
     def originals(self) -> Tensor:
         """Pixels of all originals, decoded in the stock batch's shape, (N, 3, H, W)."""
         if self._originals is None:
-            self._originals = self.decoded(self.original_latents)
+            self._originals = self.decoded(self.original_latents, self.everything)
         return self._originals
 
-    def decoded(self, latents: Tensor) -> Tensor:
-        """(N, C, h, w) latents to (N, 3, H, W) in [-1, 1], with the stock pipeline's own operations."""
-        pixels = decode(self.pipe.vae, latents, self.pipe.upcasts_vae)
-        watermark = getattr(self.pipe, "watermark", None)
-        return watermark.apply_watermark(pixels) if watermark is not None else pixels
+    def decoded(self, latents: Tensor, rows: list[int]) -> Tensor:
+        """Latents (rows, C, h, w) of the samples `rows` to pixels (rows, 3, H, W) in [-1, 1].
+
+        Raises:
+            NonFiniteLatentsError: NaN or infinite pixels, which would be shown as black ones.
+        """
+        with self._noise.decoding(rows) if self.stock.decoder_draws else nullcontext() as generator:
+            pixels = self.stock.decode(latents, generator)
+        broken = first_broken(pixels)
+        if broken is not None:
+            raise NonFiniteLatentsError(
+                f"decoding gave NaN or infinite pixels for sample {rows[broken]}; no picture is returned"
+            )
+        return pixels
 
     def pixels(self) -> Tensor:
         """All pictures as they stand: safe where there is a safe branch, else the original's."""
@@ -135,34 +128,30 @@ class Call:
                 pixels[i] = sample.pixels
         return pixels
 
-    def pil(self, pixels: Tensor) -> list:
-        """What a judge is shown."""
-        return self.pipe.image_processor.postprocess(pixels, output_type="pil")
+    def is_told_the_same(self, i: int) -> bool:
+        """Whether the safe branch of a sample is told what its original is, but for rounding.
+
+        Its text may differ where the text encoder has stopped reading.
+        """
+        safe = self._safe_embeds([i])
+        pairs = [
+            (self._embeds[name][i].float(), value[0].float()) for name, value in safe.items() if name in self._embeds
+        ]
+        return all(torch.allclose(a, b, rtol=0.01, atol=0.01 * a.std().item()) for a, b in pairs)
 
     def _plan(self, rows: list[int]) -> Plan:
-        samples = [self.samples[i] for i in rows]
+        request, samples = self.request, [self.samples[i] for i in rows]
         settings = samples[0].settings
         weights = [settings.weight_of(s.decision.level) if s.decision.kind == "dual" else 0.0 for s in samples]
-        guidance = self.pipe._guidance(self.given)
-        mask = self.request.mask
-        if mask is not None:
-            mask = mask[[i // self.request.images_per_prompt for i in rows]]
-        words = self._words(rows) if settings.mask_attention is not None and mask is None else None
-        return Plan(weights, settings, guidance, self.request.return_pair, words, mask)
+        mask = None if request.mask is None else request.mask[self._prompts(rows)]
+        # A word or a judge found something in the others, so that no likeness of the branches clears them.
+        may_agree = {k for k, s in enumerate(samples) if s.decision.gate == "given" and not s.decision.triggers}
+        guidance = partial(self.stock.guidance_now, request.given)
+        return Plan(weights, settings, guidance, request.return_pair, mask, frozenset(may_agree))
 
-    def _words(self, rows: list[int]) -> Tensor:
-        """(branch, rows, T) bool: the tokens in which each sample's prompt and its safe text differ.
-
-        Raises:
-            ValueError: a call without text.
-        """
-        prompts = self.request.texts.get("prompt")
-        if prompts is None:
-            raise ValueError("settings.mask_attention looks for words: give prompt as text")
-        stream, length = self._streams[0], self._embeds["prompt_embeds"].shape[1]
-        prompts = [prompts[i // self.request.images_per_prompt] for i in rows]
-        safe = [self.samples[i].decision.safe_prompt for i in rows]
-        return differing_tokens(prompts, safe, stream.count, length)
+    def _prompts(self, rows: list[int]) -> list[int]:
+        """The prompts of the samples `rows`."""
+        return [self.request.prompt_of[i] for i in rows]
 
     def _stacked(self, embeds: dict[str, Tensor], rows: list[int], dual: list[int]) -> dict[str, Tensor]:
         """Embeddings of both branches; a benign sample's safe row is its own and stays unused."""
@@ -178,60 +167,73 @@ class Call:
 
     def _safe_embeds(self, rows: list[int]) -> dict[str, Tensor]:
         """Embeddings of the safe branch of the samples `rows`: the caller's, or those of their safe texts."""
-        given = self.request.matching_embeds(self._embeds)
+        request, prompts = self.request, self._prompts(rows)
+        given = request.matching_embeds(self._embeds)
         if given:
-            return {name: value[[i // self.request.images_per_prompt for i in rows]] for name, value in given.items()}
+            return {name: value[prompts] for name, value in given.items()}
         decisions = [self.samples[i].decision for i in rows]
         names = dict.fromkeys(name for decision in decisions for name in decision.safe_texts)
         texts = [tuple(d.safe_texts.get(name, d.safe_texts["prompt"]) for name in names) for d in decisions]
         different = list(dict.fromkeys(texts))
-        encoded = self.pipe._encode_safe(
-            self.given | {"num_images_per_prompt": 1}, dict(zip(names, map(list, zip(*different))))
-        )
+        encoded = self.stock.encode_texts(request.given, dict(zip(names, map(list, zip(*different)))))
         order = [different.index(text) for text in texts]
         safe = {name: value[order] for name, value in encoded.items()}
-        if set(self.request.sources) != {"rewrite"}:
-            policy, streams = self.request.policy, self._streams
-            prompts = [decision.safe_texts["prompt"] for decision in decisions]
-            embeds = safe["prompt_embeds"]
-            safe["prompt_embeds"] = apply_sources(self.request.sources, embeds, prompts, decisions, policy, streams)
-        if "negative" in self.request.sources:
+        if set(request.sources) != {"rewrite"}:
+            told = [decision.safe_texts["prompt"] for decision in decisions]
+            changed = apply_sources(
+                request.sources, safe["prompt_embeds"], told, decisions, request.policy, self._streams
+            )
+            safe["prompt_embeds"] = changed
+        if "negative" in request.sources:
             safe |= self._negative_embeds(rows)
-        return safe
+        return {name: self._as_long(name, value) for name, value in safe.items()}
 
     def _negative_embeds(self, rows: list[int]) -> dict[str, Tensor]:
         """The safe branch's negative: the concepts of the categories that were found, and the caller's text."""
-        given = self.given.get("negative_prompt") or ""
+        given = self.request.given.get("negative_prompt") or ""
         texts = []
-        for i in rows:
-            own = given if isinstance(given, str) else given[i // self.request.images_per_prompt]
+        for i, prompt in zip(rows, self._prompts(rows)):
+            own = given if isinstance(given, str) else given[prompt]
             concepts = unwanted(self.samples[i].decision, self.request.policy)
             texts.append(f"{concepts}, {own}" if own else concepts)  # what is too long is cut at its end
-        found = self.pipe._encode_safe(self.given | {"num_images_per_prompt": 1}, {"prompt": texts})
+        found = self.stock.encode_texts(self.request.given, {"prompt": texts})
         return {f"negative_{name}": value for name, value in found.items()}
 
-    def _generators(self, rows: list[int], dual: bool) -> noise.Generators:
-        """Generators of a pass; those of an original and of its safe twin draw alike."""
-        generator, n = self.given.get("generator"), len(self.samples)
-        first = all(sample.rows == 0 for sample in self.samples)
-        stochastic = noise.is_stochastic(self.pipe.scheduler, self.given.get("eta", 0.0))
-        if first and not dual:
-            return generator
-        if first:
-            noise.check_pairable(self.pipe.scheduler)
-            return noise.paired(generator, n, stochastic)
-        return noise.paired(self._start.generators(rows), len(rows), stochastic) if stochastic else None
+    def _as_long(self, name: str, embeds: Tensor) -> Tensor:
+        """A text's embeddings (N, T, W) made as long as the prompt's, with windows of the empty text.
+
+        So compel does, from which prompts of several windows come.
+
+        Raises:
+            ValueError: the prompt's embeddings are of another length than any number of windows has.
+        """
+        if embeds.ndim < 3 or name not in self._embeds or embeds.shape[1] == self._embeds[name].shape[1]:
+            return embeds
+        windows, rest = divmod(self._embeds[name].shape[1], embeds.shape[1])
+        if not self.stock.pattern.windows or rest or not windows:
+            raise ValueError(
+                f"{name} has {self._embeds[name].shape[1]} tokens, and safe_prompt as text {embeds.shape[1]}: "
+                "give safe_prompt_embeds of the prompt's length"
+            )
+        empty = self.stock.encode_texts(self.request.given, {"prompt": [""]})["prompt_embeds"].to(embeds)
+        return torch.cat([embeds, *[empty.expand(len(embeds), -1, -1)] * (windows - 1)], 1)
+
+    @cached_property
+    def _streams(self) -> list[Stream]:
+        return self.stock.streams(self.request.given)
 
     def _looking(self, rows: list[int], judge: Judge) -> Preview:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
 
         def look(x0: Tensor) -> None:
-            verdicts = ask(judge, self.pil(self.decoded(x0.to(self.pipe.vae.dtype))))
+            pixels = self.decoded(x0, [rows[k] for k in open_])
+            verdicts = ask(judge, self.stock.images(pixels))
             for k, verdict in zip(open_, verdicts):
                 self.samples[rows[k]].verdicts.append(verdict)
             wanted = self.request.return_pair or self.request.settings.composite
             if len(open_) == len(rows) and all(v.is_unsafe for v in verdicts) and not wanted:
-                self.pipe._interrupt = True  # nobody is going to see this pass
+                self._cut_short = True  # nobody is going to see this pass
+                self.stock.interrupt()
 
         return Preview(self.request.settings.preview, open_, look)
 
@@ -241,18 +243,17 @@ class Call:
         if not hasattr(self, "original_latents"):
             self.original_latents = final[:count]
         for k, i in enumerate(rows):
-            sample = self.samples[i]
-            sample.rows += denoiser.rows[k]
+            self.samples[i].rows += denoiser.rows[k]
         if not dual:
             return
-        safe = final[count:][dual]
+        safe, own = final[count:][dual], [rows[k] for k in dual]
         masks = None if denoiser.mask is None else denoiser.mask[dual]
         pixels = None
-        if self.given["output_type"] != "latent" or self.request.verify:
-            pixels = self.decoded(safe)
+        if self.request.output_type != "latent" or self.request.verify:
+            pixels = self.decoded(safe, own)
         if denoiser.plan.settings.composite and masks is not None and pixels is not None:
             large = F.interpolate(masks, size=pixels.shape[-2:], mode="nearest").to(pixels.dtype)
-            pixels = method.composite(pixels, self.originals()[[rows[k] for k in dual]], large)
+            pixels = method.composite(pixels, self.originals()[own], large)
         for j, k in enumerate(dual):
             sample = self.samples[rows[k]]
             if k in denoiser.agreed:
@@ -262,3 +263,29 @@ class Call:
             sample.safe = safe[j]
             sample.pixels = None if pixels is None else pixels[j]
             sample.mask = None if masks is None else masks[j]
+
+
+def first_broken(values: Tensor) -> int | None:
+    """The first of a batch (N, ...) with NaN or infinite values."""
+    broken = (~torch.isfinite(values)).flatten(1).any(1).nonzero().flatten().tolist()
+    return broken[0] if broken else None
+
+
+def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
+    """Refuses latents of which nothing safe can be said.
+
+    Raises:
+        NonFiniteLatentsError: NaN or infinite latents.
+        ValueError: the safe branch never left the original's path.
+    """
+    broken = first_broken(final)
+    if broken is not None:
+        n = len(denoiser.plan.weights)
+        raise NonFiniteLatentsError(
+            f"denoising gave NaN or infinite latents for sample {broken % n}; no picture is returned"
+        )
+    if denoiser.plan.dual and not denoiser.left_shared_phase:
+        raise ValueError(
+            f"tau={denoiser.plan.settings.tau} covers every step that was run, so that nothing was made safe: "
+            "lower tau or run more steps"
+        )

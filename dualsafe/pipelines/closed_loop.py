@@ -9,29 +9,31 @@ from typing import Any
 from ..conditions import Gate, aimed
 from ..config import MethodSettings
 from ..judges import Judge, ask
-from .call import Call, Sample
+from .call import Call
 
 LADDER: tuple[dict[str, Any], ...] = (
-    {"tau": 0.1, "mask_attention": None},
+    {"tau": 0.1},
     {"tau": 0.0, "mask_floor": None, "composite": False},
 )
 """What each try changes in the settings, the last one for all further tries; every try is at level 1."""
 
 
 def draw_all(call: Call) -> None:
-    """Draws every sample of `call`, as often as its judges ask for.
+    """Draws every sample of `call`, as often as its judges ask for. Once it is interrupted, nothing is drawn any more,
+    and what a judge was to see and hasn't passed is withheld.
 
     Raises:
-        NonFiniteLatentsError: NaN or infinite latents.
+        NonFiniteLatentsError: NaN or infinite latents or pixels.
         ValueError: a shared phase over all steps.
     """
-    request = call.request
-    everything = list(range(len(call.samples)))
-    undecided = [i for i in everything if call.samples[i].decision.is_open]
-    call.draw(everything, request.preview if undecided else None)
-    flagged = [i for i in undecided if any(verdict.is_unsafe for verdict in call.samples[i].verdicts)]
+    request, samples = call.request, call.samples
+    undecided = [i for i in call.everything if samples[i].decision.is_open]
+    call.draw(call.everything, request.preview if undecided else None)
+    if call.is_interrupted and request.preview:
+        _withhold(call, [i for i in undecided if samples[i].was_flagged or not samples[i].verdicts])
+    flagged = [i for i in undecided if samples[i].was_flagged and not samples[i].withheld]
     if flagged:
-        _aim(call, flagged, "preview", call.request.settings)
+        _aim(call, flagged, "preview", request.settings)
     if request.verify:
         _verify(call, request.verify)
 
@@ -40,21 +42,22 @@ def _verify(call: Call, judge: Judge) -> None:
     """Judges every picture that a level asks to be safe; tries again, then withholds."""
     pending = [i for i, sample in enumerate(call.samples) if sample.decision.level > 0]
     for step in range(call.request.max_tries + 1):
+        if call.is_interrupted:
+            break
         pending = _flagged(call, [i for i in pending if not call.samples[i].withheld], judge)
         if not pending:
             return
         if step < call.request.max_tries:
             settings = replace(call.request.settings, **LADDER[min(step, len(LADDER) - 1)])
             _aim(call, pending, "verify", settings)
-    for i in pending:
-        call.samples[i].withheld = True
+    _withhold(call, pending)
 
 
 def _flagged(call: Call, rows: list[int], judge: Judge) -> list[int]:
     """Those of `rows` that the judge flags as they stand."""
     if not rows:
         return []
-    verdicts = ask(judge, call.pil(call.pixels()[rows]))
+    verdicts = ask(judge, call.stock.images(call.pixels()[rows]))
     for i, verdict in zip(rows, verdicts):
         call.samples[i].verdicts.append(verdict)
     return [i for i, verdict in zip(rows, verdicts) if verdict.is_unsafe]
@@ -63,33 +66,29 @@ def _flagged(call: Call, rows: list[int], judge: Judge) -> list[int]:
 def _aim(call: Call, rows: Iterable[int], gate: Gate, settings: MethodSettings) -> None:
     """Draws `rows` again under a safe condition aimed at all that was seen in them so far.
 
-    Where neither the policy nor the caller says what to show instead, the picture is withheld.
+    Where neither the policy nor the caller says what to show instead, or the text encoder doesn't read as far as that,
+    the picture is withheld; so it is where the caller's mask keeps it as it was.
     """
     request, again = call.request, []
     for i in rows:
         sample = call.samples[i]
-        texts = {name: each[i // request.images_per_prompt] for name, each in request.texts.items()}
+        texts = {name: each[request.prompt_of[i]] for name, each in request.texts.items()}
         seen = [concept for verdict in sample.verdicts for concept in verdict.concepts]
         sample.decision = aimed(sample.decision, texts, seen, request.policy, gate)
-        if sample.decision.safe_texts == texts and not request.safe_embeds:
+        if (sample.decision.safe_texts == texts and not request.safe_embeds) or call.is_told_the_same(i):
             sample.withheld = True
             continue
         if gate == "verify":
             sample.decision = replace(sample.decision, level=1.0)
         sample.settings = settings
-        sample.tries += 1
         again.append(i)
-    if not again:
-        return
-    call.draw(again)
-    unchanged = [i for i in again if _unchanged(call.samples[i])]
-    if unchanged and settings.mask_floor is not None and request.mask is None:
-        _aim(call, unchanged, gate, replace(settings, **LADDER[-1]))
-    else:
-        for i in unchanged:
-            call.samples[i].withheld = True
+    if again and not call.is_interrupted:
+        for i in again:
+            call.samples[i].tries += 1
+        call.draw(again)
+    _withhold(call, [i for i in again if call.is_interrupted or call.samples[i].is_original])
 
 
-def _unchanged(sample: Sample) -> bool:
-    """Whether the safe branch came to nothing, so that the picture is still the flagged original."""
-    return sample.safe is None or (sample.mask is not None and not bool(sample.mask.any()))
+def _withhold(call: Call, rows: Iterable[int]) -> None:
+    for i in rows:
+        call.samples[i].withheld = True

@@ -2,66 +2,80 @@
 
 from __future__ import annotations
 
-import inspect
+import json
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..bundled import PICTO
-from ..conditions import PromptGate, Rewriter, Stream
-from ..conditions.space import Encoded
+from ..conditions import Rewriter, decide
 from ..config import MethodSettings
-from ..judges import Judge
-from ..plan import Guidance
+from ..errors import CheckpointError
+from ..judges import Judge, as_judge
 from ..policy import Policy, resolve
 from . import arguments
 from .call import Call
-from .checkpoint import load
+from .checkpoint import check_components, load, load_config, load_file
 from .closed_loop import draw_all
-from .gate import find_gate, passed
 from .output import DualLatentOutput
+from .pattern import CallPattern
 from .pictures import finish
-from .request import Request, checked
+from .request import Request
+from .stock import Stock
 from .turns import its_turn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_AS_THEY_ARE: Any = object()
+"""What diffusers' `from_pipe` is told as a dtype; by default it casts the modules that it shares to float32."""
+
 
 class DualLatentMixin:
     """Two latent trajectories from one noise (arXiv 2411.13982), put before a diffusers pipeline class.
 
-    A family is `class DualLatentXPipeline(DualLatentMixin, XPipeline)` and says below where it differs. It loads,
-    saves, moves and offloads as the stock class does, from the same checkpoints.
+    A family is `class DualLatentXPipeline(DualLatentMixin, XPipeline)` with a pattern of its calls. It loads, saves,
+    moves and offloads as the stock class does, from the same checkpoints.
 
     A `callback_on_step_end` sees the latents of both branches stacked, (2N, C, h, w): the N originals, then the N safe
     ones; and embeddings stacked alike. Where every sample is benign it sees the stock (N, C, h, w).
 
     Attributes:
-        denoiser_name: the component that denoises.
-        timestep_scale: factor from the timestep that the denoiser is given to the scheduler's.
-        embeds: call arguments that the stock `encode_prompt` returns, in its order; None for what is no argument.
-        upcasts_vae: whether the stock pipeline decodes in float32 where the autoencoder asks for it.
-        refused: arguments of the stock call that the method can't honour, with the reason.
+        pattern: how the family calls its denoiser.
+        families: every class with a pattern of its own.
     """
 
-    denoiser_name: ClassVar[str] = "unet"
-    timestep_scale: ClassVar[float] = 1.0
-    embeds: ClassVar[tuple[str | None, ...]] = ("prompt_embeds", "negative_prompt_embeds")
-    upcasts_vae: ClassVar[bool] = False
-    refused: ClassVar[dict[str, str]] = {}
+    pattern: ClassVar[CallPattern]
+    families: ClassVar[list[type[DualLatentMixin]]] = []
 
     if TYPE_CHECKING:  # what the stock class brings
-        _interrupt: bool
 
         def __getattr__(self, name: str) -> Any: ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "pattern" in cls.__dict__:
+            DualLatentMixin.families.append(cls)
+
+    @classmethod
+    def stock_class(cls) -> type[DiffusionPipeline]:
+        """The diffusers class that this one makes dual."""
+        return next(c for c in cls.__mro__ if issubclass(c, DiffusionPipeline) and not issubclass(c, DualLatentMixin))
+
+    @staticmethod
+    def by_name(class_name: str) -> type[DualLatentMixin] | None:
+        """The dual class of that name, or on the stock class of that name."""
+        for family in DualLatentMixin.families:
+            if class_name in (family.__name__, family.stock_class().__name__):
+                return family
+        return None
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Self:
@@ -69,22 +83,75 @@ class DualLatentMixin:
 
         Args:
             pretrained_model_name_or_path: a folder, or a hub id; `dualsafe.PICTO` is the bundled checkpoint.
-            **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, float32 by default, ...).
+            **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, float32 by default, `cache_dir`, ...).
+
+        Raises:
+            CheckpointError: missing, truncated, pickled, of another family, or with a pipeline of its own.
+        """
+        source = pretrained_model_name_or_path
+        if (custom := kwargs.get("custom_pipeline")) is not None:
+            raise CheckpointError(f"custom_pipeline={custom!r} is another pipeline, which isn't dual: leave it out")
+        config = load_config(source, kwargs)
+        found = cls.by_name(str(config["_class_name"]))
+        if found is not None and found.pattern.family != cls.pattern.family:
+            fitting = " or ".join(c.__name__ for c in cls.families if c.pattern.family == found.pattern.family)
+            raise CheckpointError(f"{source} is a {config['_class_name']}, of {found.pattern.family}: use {fitting}")
+        check_components(config, cls.stock_class(), source, kwargs)
+        if not {"torch_dtype", "quantization_config"} & kwargs.keys():
+            # a text encoder stored in half precision would stay so, beside a denoiser in float32
+            kwargs.setdefault("dtype", torch.float32)
+        return cls._is_dual(load(super().from_pretrained, source, **kwargs), source)  # type: ignore[misc]
+
+    @classmethod
+    def from_single_file(cls, pretrained_model_link_or_path: str | os.PathLike, **kwargs: Any) -> Self:
+        """Loads a checkpoint in one file, from safetensors only; arguments as the stock class takes.
 
         Raises:
             CheckpointError: missing, truncated, or pickled.
         """
-        if not {"torch_dtype", "quantization_config"} & kwargs.keys():
-            # a text encoder stored in half precision would stay so, beside a denoiser in float32
+        if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
-        return load(super().from_pretrained, pretrained_model_name_or_path, **kwargs)  # type: ignore[misc]
+        loader = super().from_single_file  # type: ignore[misc]
+        return cls._is_dual(load_file(loader, pretrained_model_link_or_path, **kwargs), pretrained_model_link_or_path)
+
+    @classmethod
+    def _is_dual(cls, loaded: Any, source: str | os.PathLike) -> Self:
+        if not isinstance(loaded, cls):
+            raise CheckpointError(f"{source} loads a {type(loaded).__name__} of its own, which isn't dual")
+        return loaded
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> Self:
-        """The dual pipeline on another pipeline's components, shared and kept in their dtype."""
-        if "torch_dtype" not in kwargs:
-            kwargs.setdefault("dtype", pipeline.dtype)
-        return super().from_pipe(pipeline, **kwargs)  # type: ignore[misc]
+        """The dual pipeline on another pipeline's components, shared as they are.
+
+        The scheduler, which keeps the state of a run, is a copy: so both can be called at the same time.
+
+        Raises:
+            ValueError: a `dtype`, to which the other pipeline's modules would be cast too.
+            RuntimeError: inside a call of the other pipeline.
+        """
+        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
+        modules = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+        if dtype is not None and any(getattr(part, "dtype", dtype) != dtype for part in modules):
+            raise ValueError(
+                f"dtype={dtype}: from_pipe shares the other pipeline's modules, and would cast them there: cast that "
+                "pipeline itself, or load another"
+            )
+        if (custom := kwargs.get("custom_pipeline")) is not None:
+            raise ValueError(f"custom_pipeline={custom!r} is another pipeline, which isn't dual: leave it out")
+        with its_turn(pipeline):  # in the midst of a call stand-ins are in the places of components
+            kwargs = {"scheduler": deepcopy(pipeline.scheduler), "vae": pipeline.vae} | kwargs  # a VAE of any class
+            return super().from_pipe(pipeline, dtype=_AS_THEY_ARE, **kwargs)  # type: ignore[misc]
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As the stock class's."""
+        return self if kwargs.get("dtype") is _AS_THEY_ARE else super().to(*args, **kwargs)  # type: ignore[misc]
+
+    def to_json_string(self) -> str:
+        """The config as it is saved: of the stock class, so that diffusers' own loaders open it."""
+        config = json.loads(super().to_json_string())  # type: ignore[misc]
+        config["_class_name"] = self.stock_class().__name__
+        return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
     @torch.no_grad()
     def __call__(
@@ -100,7 +167,6 @@ class DualLatentMixin:
         sources: str | Sequence[str] = "rewrite",
         rewriter: Rewriter | None = None,
         rewriter_timeout: float = 10.0,
-        prompt_gate: PromptGate | str | os.PathLike | None = "auto",
         preview: Judge | Callable | None = None,
         verify: Judge | Callable | None = None,
         max_tries: int = 3,
@@ -121,13 +187,10 @@ class DualLatentMixin:
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases and mask of the method.
             sources: where the safe condition of a prompt comes from in which the policy finds something: one or several
-                of "rewrite" (its terms replaced or removed), "projection" (SAFREE), "shift" (both on embeddings) and
-                "negative" (the policy's concepts as the safe branch's negative prompt).
+                of "rewrite" (its terms replaced or removed), "shift" (of the embedding) and "negative" (the policy's
+                concepts as the safe branch's negative prompt).
             rewriter: a function from such a prompt to a safe one, a language model say; what the policy still finds in
                 its answer is taken out. Where it fails or takes over `rewriter_timeout` seconds, `sources` step in.
-            prompt_gate: clears prompts that are far from the policy in the text encoder's space, so that they need no
-                `preview`: a `PromptGate`, its file, "auto" for the one that `dualsafe calibrate` left beside the
-                checkpoint, if any, or None.
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
@@ -135,8 +198,7 @@ class DualLatentMixin:
             max_tries: how often, for `verify`.
             mask: where a picture may change, 1 for yes: "auto" finds it (`settings.mask_floor`), None is everywhere; or
                 a tensor (H, W), (prompts, H, W) or (prompts, 1, H, W), a PIL picture, or a list of those.
-            *args, **kwargs: the stock call's. With a scheduler that draws noise in its steps, several pictures need a
-                list of generators. `output_type` is "pil", "np", "pt" or "latent".
+            *args, **kwargs: the stock call's. `output_type` is "pil", "np", "pt" or "latent".
 
         Returns:
             `DualLatentOutput`, or with `return_dict=False` its five fields as a tuple.
@@ -144,142 +206,77 @@ class DualLatentMixin:
         Raises:
             ValueError: an argument that can't be; the message names it, its value and what is accepted.
             PolicyViolation: a prompt asks for what is never generated, at any level.
-            NonFiniteLatentsError: denoising gave NaN or infinite latents; no picture is returned.
+            NonFiniteLatentsError: NaN or infinite latents or pixels; no picture is returned.
             RuntimeError: called from inside its own call. A call from another thread waits for its turn.
         """
-        stock_call = super().__call__  # type: ignore[misc]
-        given = arguments.stock_arguments(stock_call, args, kwargs)
-        arguments.check_refused(given, self.refused, stock_call)
-        request = checked(
-            given,
-            self._policy(policy),
-            settings or MethodSettings(),
-            safety_level=safety_level,
-            safe_prompt=safe_prompt,
-            safe_prompt_embeds=safe_prompt_embeds,
-            safe_pooled_prompt_embeds=safe_pooled_prompt_embeds,
+        stock = self._stock()
+        given = stock.arguments(args, kwargs)
+        count = arguments.prompt_count(given)
+        levels = arguments.levels_per_prompt(safety_level, count)
+        safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
+        safe_embeds = arguments.safe_embeds(safe_prompt_embeds, safe_pooled_prompt_embeds, safe_prompt, count)
+        texts = arguments.prompts_by_encoder(given, count)
+        arguments.check_output_type(given["output_type"])
+        names = arguments.known_sources(sources)
+        arguments.check_rewriter(rewriter, rewriter_timeout)
+        own, rules = self._policy(policy), settings or MethodSettings()
+        if mask is None:
+            if rules.composite:
+                raise ValueError(
+                    "mask=None leaves settings.composite=True nothing to composite by: give a mask or 'auto'"
+                )
+            rules = replace(rules, mask_floor=None)
+        stock.check(given, count)
+        request = Request(
+            given=given,
+            texts=texts,
+            decisions=decide(
+                texts,
+                levels,
+                safe_prompts,
+                bool(safe_embeds),
+                own,
+                "rewrite" in names,
+                rewriter,
+                rewriter_timeout,
+                stock.added_tokens,
+            ),
+            policy=own,
+            settings=rules,
+            sources=names,
+            safe_embeds=safe_embeds,
+            mask=arguments.masks_per_prompt(mask, count),
             return_pair=return_pair,
-            sources=sources,
-            rewriter=rewriter,
-            rewriter_timeout=rewriter_timeout,
-            preview=preview,
-            verify=verify,
-            max_tries=max_tries,
-            mask=mask,
+            preview=as_judge("preview", preview) if preview is not None else None,
+            verify=as_judge("verify", verify) if verify is not None else None,
+            max_tries=arguments.whole("max_tries", max_tries, least=0),
         )
-        self._check(given, request)
-        needed = request.preview is not None and bool(request.texts)
-        gate = find_gate(self, request.policy, prompt_gate) if needed or prompt_gate != "auto" else None
-        if gate and needed:
-            request = replace(request, decisions=passed(self, gate, request.decisions, request.texts))
         with its_turn(self):
-            call = Call(self, stock_call, given, request)
+            call = Call(stock, request)
             draw_all(call)
-            output = finish(call, given.get("generator"))
+            output = finish(call)
         return output if given["return_dict"] else output.to_tuple()
 
-    def _policy(self, policy: str | os.PathLike | Policy | None) -> Policy:
-        if policy is None:
-            policy = "picto" if str(self.config.get("_name_or_path")) == PICTO else "i2p"
-        return resolve(policy)
-
-    def _check(self, given: dict[str, Any], request: Request) -> None:
-        """Everything that the stock pipeline would refuse, before anything is computed, and the picture's size."""
-        if "height" in given:
-            given["height"], given["width"] = self._size(given["height"], given["width"])
-        wanted = inspect.signature(self.check_inputs).parameters
-        self.check_inputs(**{name: given.get(name) for name in wanted})
-        if "prompt_2" not in given:
-            arguments.check_clip_skip(given.get("clip_skip"), self.text_encoder)
-        arguments.check_generators(given.get("generator"), len(request.samples))
-        if given.get("latents") is not None:
-            arguments.check_latents(given["latents"], self._latent_shape(given, len(request.samples)))
-
-    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
-        """Height and width in pixels; the model's own where neither is given.
-
-        Raises:
-            ValueError: one of the two alone, which some stock pipelines would silently drop.
-        """
-        if (height is None) != (width is None):
-            raise ValueError(f"height={height!r} and width={width!r}: give both or neither")
-        if height is not None and width is not None:
-            arguments.check_positive("height", height)
-            arguments.check_positive("width", width)
-            return height, width
-        side = getattr(self, "default_sample_size", None) or self.unet.config.sample_size
-        rows, columns = (side, side) if isinstance(side, int) else side
-        return rows * self.vae_scale_factor, columns * self.vae_scale_factor
-
-    def _latent_shape(self, given: dict[str, Any], samples: int) -> tuple[int, ...]:
-        """Shape of the `latents` that the stock call takes."""
-        factor = self.vae_scale_factor
-        return samples, self.vae.config.latent_channels, given["height"] // factor, given["width"] // factor
-
-    def _guidance(self, given: dict[str, Any]) -> Guidance:
-        """How the stock loop forms the guided prediction."""
-        distilled = getattr(self, self.denoiser_name).config.get("time_cond_proj_dim") is not None
-        scale = 1.0 if distilled else given["guidance_scale"]
-        return Guidance(scale, given.get("guidance_rescale", 0.0))
-
-    def _encode(self, given: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
-        """The embeddings, as call arguments, (samples, ...), that the stock pipeline would make itself."""
-        extra = given.get("cross_attention_kwargs") or given.get("joint_attention_kwargs") or {}
-        options = given | {
-            "device": device,
-            "do_classifier_free_guidance": self._guidance(given).scale > 1,
-            "lora_scale": extra.get("scale"),
-        }
-        wanted = inspect.signature(self.encode_prompt).parameters
-        found = self.encode_prompt(**{name: options.get(name) for name in wanted})
-        return {name: value for name, value in zip(self.embeds, found) if name and value is not None}
-
-    def _encode_safe(self, given: dict[str, Any], texts: dict[str, list[str]]) -> dict[str, Tensor]:
-        """Embeddings of the safe branch's own texts, without a negative."""
-        nothing = dict.fromkeys((*arguments.TEXT_ARGUMENTS, *filter(None, self.embeds)))
-        unguided = {"guidance_scale": 1.0} if "guidance_scale" in given else {}
-        found = self._encode(given | nothing | unguided | texts, self._execution_device)
-        return {name: value for name, value in found.items() if not name.startswith("negative")}
-
-    def _streams(self, given: dict[str, Any]) -> list[Stream]:
-        """The parts of `prompt_embeds` that each text encoder makes; one, where all of them share their tokens."""
-        return [self._stream(given, self.tokenizer, slice(None))]
+    @property
+    def denoiser_name(self) -> str:
+        """The component that denoises."""
+        return self.pattern.denoiser
 
     def sampling_defaults(self) -> dict[str, Any]:
         """The stock call's own `num_inference_steps` and `guidance_scale`."""
-        given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
+        given = self._stock().arguments((), {})
         return {name: given[name] for name in ("num_inference_steps", "guidance_scale") if name in given}
 
     @torch.no_grad()
     def encode_texts(self, texts: list[str]) -> dict[str, Tensor]:
         """Embeddings of texts as arguments of the stock call, (texts, ...), under its defaults, without a negative."""
-        given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
-        return self._encode_safe(given, {"prompt": texts})
+        stock = self._stock()
+        return stock.encode_texts(stock.arguments((), {}), {"prompt": texts})
 
-    @torch.no_grad()
-    def _pooled(self, texts: list[str], batch: int = 64) -> Tensor:
-        """Pooled embeddings (N, W) by all text encoders, under the stock call's defaults."""
-        given = arguments.stock_arguments(super().__call__, (), {})  # type: ignore[misc]
-        streams = self._streams(given)
-        parts = [texts[i : i + batch] for i in range(0, len(texts), batch)]
-        return torch.cat([torch.cat([stream.encode(part).pooled for stream in streams], 1) for part in parts])
+    def _stock(self) -> Stock:
+        return Stock(self, super().__call__, self.pattern)  # type: ignore[misc]
 
-    def _stream(self, given: dict[str, Any], tokenizer: Any, span: slice) -> Stream:
-        def count(text: str) -> int:
-            return len(tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids)
-
-        @cache  # a policy's terms are asked for by every prompt of a call; between calls the encoder may change
-        def encoded(texts: tuple[str, ...]) -> Encoded:
-            tokens = self._encode_safe(given | {"num_images_per_prompt": 1}, {"prompt": list(texts)})["prompt_embeds"]
-            part = tokens[:, span]  # a family may take fewer tokens than its tokenizer
-            return Encoded(part, [min(count(text), part.shape[1]) for text in texts])
-
-        return Stream(lambda texts: encoded(tuple(texts)), count, span)
-
-    def _spatial(self, latents: Tensor, given: dict[str, Any]) -> Tensor:
-        """The loop's latents as (N, C, h, w)."""
-        return latents
-
-    def _packed(self, latents: Tensor) -> Tensor:
-        """(N, C, h, w) latents in the form in which the stock pipeline returns them."""
-        return latents
+    def _policy(self, policy: str | os.PathLike | Policy | None) -> Policy:
+        if policy is None:
+            policy = "picto" if str(self.config.get("_name_or_path")) == PICTO else "i2p"
+        return resolve(policy)

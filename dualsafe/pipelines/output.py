@@ -24,8 +24,6 @@ class SafetyReport:
         gate: what decided: "level" (it is 0), "given" (the caller's safe condition), "prompt" (the policy on the text),
             "latent" (both branches agreed, so that it is the stock picture), "preview" or "verify" (a judge on the
             picture, half made or finished).
-        prompt_score: the prompt gate's score, where one was asked; about -1 for harmless prompts, 1 for unsafe ones.
-        cleared: whether the prompt gate found it clearly benign, so that no preview was needed.
         score: the last judge's, if one was asked and says; higher is more unsafe.
         seen: what judges saw, in the policy's words.
         tries: how often the picture was drawn anew after a judge's verdict.
@@ -37,15 +35,13 @@ class SafetyReport:
         safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
         tau, original_interval: the settings that say when each branch was computed, as progress in [0, 1].
         mask_area: share of the latent that was allowed to change, in [0, 1].
-        denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together).
+        denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together), its NFE.
         seed: the generator's initial seed, if one was given.
     """
 
     decision: Literal["off", "benign", "dual"]
     level: float
     gate: Gate = "prompt"
-    prompt_score: float | None = None
-    cleared: bool = False
     score: float | None = None
     seen: tuple[str, ...] = ()
     tries: int = 0
@@ -59,6 +55,14 @@ class SafetyReport:
     mask_area: float = 0.0
     denoiser_rows: int = 0
     seed: int | None = None
+
+    @property
+    def nfe(self) -> int:
+        """Function evaluations (NFE) of the denoiser for this picture: rows of batches, so guidance takes two a step.
+
+        The same number as `denoiser_rows`.
+        """
+        return self.denoiser_rows
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
@@ -20,6 +21,16 @@ _turns: WeakKeyDictionary[DiffusionPipeline, _Turn] = WeakKeyDictionary()
 _opening = RLock()
 
 
+def _none_taken() -> None:
+    """A forked child has the locks, but not the threads that held them."""
+    global _turns, _opening
+    _turns, _opening = WeakKeyDictionary(), RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_none_taken)
+
+
 @contextmanager
 def its_turn(pipe: DiffusionPipeline) -> Iterator[None]:
     """Holds `pipe` for one call; a call from another thread waits.
@@ -32,8 +43,8 @@ def its_turn(pipe: DiffusionPipeline) -> Iterator[None]:
     with turn.lock:
         if turn.taken:
             raise RuntimeError(
-                f"{type(pipe).__name__} is called from inside its own call, by a callback or a judge: "
-                "give that its own pipeline (from_pipe)"
+                f"{type(pipe).__name__} is used inside its own call, by a callback or a judge: make another before the "
+                f"call, {type(pipe).__name__}.from_pipe(pipe), which shares the weights and copies the scheduler"
             )
         turn.taken = True
         try:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from confusable_homoglyphs.confusables import confusables_data
 
+_MOST = 8  # letters that one character is read as: a ligature may stand for a sentence, and a prompt be made of them
 _MORE = dict(zip("ηκкνωнтмвз", "nkkvwhtmb3"))  # look-alikes that the confusables table leaves out
 
 
@@ -44,7 +45,7 @@ def _letter(character: str) -> str:
             latin = [h["c"].lower() for h in alike if h["c"].isascii() and h["c"].isalnum()]
             low = _MORE.get(low) or (latin[0] if latin else low)
         read.append(low)
-    return "".join(read)
+    return "".join(read)[:_MOST]
 
 
 def fold(text: str) -> Folded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,17 +65,31 @@ def _compiled(policy: Policy) -> tuple[re.Pattern[str], dict[str, tuple[str, Con
     entries.sort(key=lambda entry: (-len(entry[0]), entry[2] is not None))
     meaning = {f"t{i}": (name, concept) for i, (_, name, concept) in enumerate(entries)}
     pattern = "|".join(f"(?P<t{i}>{_phrase(term)})" for i, (term, _, _) in enumerate(entries))
-    return re.compile(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])"), meaning
+    first = "".join(sorted({letter for term, _, _ in entries for letter in _LEET.get(term[0], term[0])}))
+    # looking at the first letter only keeps text in other scripts, whose every letter may begin a word, fast
+    return re.compile(rf"(?<![a-z0-9])(?=[{re.escape(first)}])(?:{pattern})(?![a-z0-9])"), meaning
 
 
-def find(policy: Policy, prompt: str) -> list[Match]:
-    """Every unsafe term of `policy` in `prompt`, in order; exceptions hide the terms inside them."""
+def find(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> list[Match]:
+    """Every unsafe term of `policy` in `prompt`, in order; exceptions hide the terms inside them.
+
+    Args:
+        tokens: words that a text encoder has learned beside its own; a term that is only a part of one isn't meant.
+    """
     folded = fold(prompt)
+    words = _places(prompt, tokens)
     pattern, meaning = _compiled(policy)
     found = []
     for hit in pattern.finditer(folded.text):
         name, concept = meaning[hit.lastgroup or ""]
         if concept is not None:
             start, end = folded.span(*hit.span())
-            found.append(Match(start, end, name, concept))
+            if not any(a <= start and end <= b and (start, end) != (a, b) for a, b in words):
+                found.append(Match(start, end, name, concept))
     return found
+
+
+def _places(prompt: str, tokens: Collection[str]) -> list[tuple[int, int]]:
+    """Where the tokens stand in a prompt, each (start, end) in characters."""
+    there = sorted((token for token in tokens if token and token in prompt), key=len, reverse=True)
+    return [hit.span() for hit in re.finditer("|".join(map(re.escape, there)), prompt)] if there else []

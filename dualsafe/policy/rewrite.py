@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .match import Match, find
@@ -39,9 +40,13 @@ class Rewrite:
     triggers: tuple[Trigger, ...]
 
 
-def rewrite(policy: Policy, prompt: str) -> Rewrite:
-    """Replaces or removes every unsafe term of `policy` in `prompt`, with articles and commas kept right."""
-    matches = find(policy, prompt)
+def rewrite(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> Rewrite:
+    """Replaces or removes every unsafe term of `policy` in `prompt`, with articles and commas kept right.
+
+    Args:
+        tokens: words that a text encoder has learned beside its own, which stay whole.
+    """
+    matches = find(policy, prompt, tokens)
     text = prompt
     for match in reversed(matches):
         text = _without(text, match)

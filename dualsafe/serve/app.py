@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,16 +15,16 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from .. import __version__
+from ..files import png_of
 from ..judges import Judge
 from .access import BodyLimit, key_check
 from .admit import Admission
 from .batching import Batcher
-from .draw import Drawn, Kind, Order, Studio
+from .draw import Kind, Order, Outcome, Renderer
 from .errors import FAULTS, ApiError, as_answer, not_valid
 from .metrics import Counted, Metrics
 from .schema import ERRORS, Health, ImageRequest, ImagesResponse, Model, Models, Picture
@@ -53,13 +51,13 @@ def create_app(
         ValueError: a size that the pipeline refuses.
     """
     metrics = Metrics()
-    studio = Studio(pipe, settings.resolved(), metrics, preview, verify)
-    admission = Admission(settings, studio.sizes(settings.sizes))
+    renderer = Renderer(pipe, settings.resolved(), metrics, preview, verify)
+    admission = Admission(settings, renderer.sizes(settings.sizes))
     started = int(time.time())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        batcher = Batcher(studio.draw, settings.max_batch, settings.max_queue, settings.max_wait)
+        batcher = Batcher(renderer.draw, settings.max_batch, settings.max_queue, settings.max_wait)
         metrics.watch_queue(lambda: batcher.waiting)
         app.state.batcher = batcher
         yield
@@ -86,7 +84,7 @@ def create_app(
     @app.get("/health", tags=["operation"], response_model=Health)
     async def health() -> Any:
         """Whether pictures are drawn: 200, else 503."""
-        batcher: Batcher[Kind, Order, Drawn] = app.state.batcher
+        batcher: Batcher[Kind, Order, Outcome] = app.state.batcher
         body = Health(status="ok" if batcher.is_serving else "stopping", waiting=batcher.waiting)
         return JSONResponse(body.model_dump(), 200 if batcher.is_serving else 503)
 
@@ -114,7 +112,7 @@ def _answer_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, respond)
 
 
-async def _finished(futures: Sequence[Future[Drawn]], request: Request, timeout: float) -> list[Drawn]:
+async def _finished(futures: Sequence[Future[Outcome]], request: Request, timeout: float) -> list[Outcome]:
     """The results, unless the client leaves or the time is over before: then what still waits is dropped.
 
     Raises:
@@ -142,7 +140,7 @@ async def _left(request: Request) -> None:
         pass
 
 
-def _response(orders: list[Order], drawn: list[Drawn]) -> ImagesResponse:
+def _response(orders: list[Order], drawn: list[Outcome]) -> ImagesResponse:
     """The answer's body.
 
     Raises:
@@ -155,7 +153,7 @@ def _response(orders: list[Order], drawn: list[Drawn]) -> ImagesResponse:
     return ImagesResponse(created=int(time.time()), data=data)
 
 
-def _picture(order: Order, drawn: Drawn) -> Picture:
+def _picture(order: Order, drawn: Outcome) -> Picture:
     report = drawn.report
     return Picture(
         b64_json=_encoded(drawn.image, "safe", order.seed),
@@ -174,7 +172,4 @@ def _encoded(image: Image.Image | None, side: str, seed: int) -> str | None:
     """A PNG in base64 that says under the key "dualsafe" which side of a pair it is."""
     if image is None:
         return None
-    info, file = PngInfo(), io.BytesIO()
-    info.add_text("dualsafe", json.dumps({"side": side, "seed": seed}))
-    image.save(file, format="PNG", pnginfo=info)
-    return base64.b64encode(file.getvalue()).decode()
+    return base64.b64encode(png_of(image, {"side": side, "seed": seed})).decode()

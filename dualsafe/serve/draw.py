@@ -11,10 +11,10 @@ from PIL import Image
 
 from ..judges import Judge, Verdict, ask, name_of
 from ..policy import Policy
+from .metrics import Metrics
 
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline, SafetyReport
-    from .metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Outcome:
     """One picture that came of it.
 
     Attributes:
@@ -68,7 +68,7 @@ class _Watched:
         return verdicts
 
 
-class Studio:
+class Renderer:
     """Draws for the service; used by one thread at a time.
 
     Args:
@@ -104,7 +104,7 @@ class Studio:
             sizes.append("{}x{}".format(*output.images[0].size))
         return tuple(sizes)
 
-    def draw(self, kind: Kind, orders: list[Order]) -> list[Drawn]:
+    def draw(self, kind: Kind, orders: list[Order]) -> list[Outcome]:
         """One call of the pipeline: a picture an order.
 
         Raises:
@@ -127,7 +127,9 @@ class Studio:
         )
         failed = self._failures() - failures
         drawn = [_drawn(output, i) for i in range(len(orders))]
-        self._metrics.drew(drawn, time.perf_counter() - begin, failed)
+        outcomes = ["withheld" if each.image is None else each.report.decision for each in drawn]
+        rows = sum(each.report.denoiser_rows for each in drawn)
+        self._metrics.drew(outcomes, rows, time.perf_counter() - begin, failed)
         if failed:
             raise JudgeFailed("a judge of pictures failed; no picture is returned")
         return drawn
@@ -136,10 +138,10 @@ class Studio:
         return sum(judge.failures for judge in self._judges.values())
 
 
-def _drawn(output: Any, i: int) -> Drawn:
+def _drawn(output: Any, i: int) -> Outcome:
     report = output.safety[i]
     flagged = output.nsfw_content_detected is not None and output.nsfw_content_detected[i]
     if report.withheld or flagged:
-        return Drawn(None, None, report)
+        return Outcome(None, None, report)
     unsafe = output.unsafe_images[i] if output.unsafe_images is not None else None
-    return Drawn(output.images[i], unsafe, report)
+    return Outcome(output.images[i], unsafe, report)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-if TYPE_CHECKING:
-    from .draw import Drawn
 
 
 class Metrics:
@@ -29,14 +26,19 @@ class Metrics:
         self._waiting = Gauge("dualsafe_queue_pictures", "Pictures that wait.", registry=registry)
         self._failures = Counter("dualsafe_judge_failures", "Pictures on which a judge failed.", registry=registry)
 
-    def drew(self, drawn: list[Drawn], seconds: float, judge_failures: int) -> None:
-        """A call of the pipeline is done."""
+    def drew(self, outcomes: Sequence[str], rows: int, seconds: float, judge_failures: int) -> None:
+        """A call of the pipeline is done.
+
+        Args:
+            outcomes: of each picture, "withheld" or what was decided.
+            rows: of the denoiser, for all of them.
+        """
         self._calls.observe(seconds)
-        self._batch.observe(len(drawn))
+        self._batch.observe(len(outcomes))
         self._failures.inc(judge_failures)
-        for picture in drawn:
-            self._pictures.labels("withheld" if picture.image is None else picture.report.decision).inc()
-            self._rows.inc(picture.report.denoiser_rows)
+        for outcome in outcomes:
+            self._pictures.labels(outcome).inc()
+        self._rows.inc(rows)
 
     def watch_queue(self, waiting: Callable[[], int]) -> None:
         """Where the number of waiting pictures is asked for from now on."""

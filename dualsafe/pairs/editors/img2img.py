@@ -83,6 +83,6 @@ class ImageToImageEditor:
         reasons = [declined(output, i) for i in range(len(batch))]
         if output.masks is None:
             return [reason or UNCHANGED for reason in reasons]
-        original = round_trip(self._pipe, pictures, self._pipe.upcasts_vae)
+        original = round_trip(self._pipe, pictures, "upcast" in self._pipe.pattern.decoding)
         both = sides(self._pipe, original, output.images * 2 - 1, output.masks)
         return [reason or made_of(report, *each) for reason, report, each in zip(reasons, output.safety, both)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from ..caption import instruction_for
 from ..pair import Declined, Job, Made
 from ..route import BENIGN, route
 from .batch import FLAGGED, UNCHANGED, answered
-from .dual import revision_of
+from .dual import named, revision_of
 from .existing import Existing, changed, existing, round_trip, sides, size_of
 
 
@@ -26,18 +26,34 @@ class InstructionEditor(ABC):
     Args:
         pipe: the stock pipeline.
         policy: says what to change where a job has no instruction.
-        side: pictures are scaled to about side x side pixels.
-        multiple: what sides must be multiples of.
+        steps: denoising steps.
+        guidance_scale: None takes the authors'.
+        side: pictures are scaled to about side x side pixels; None takes the model's own size.
         floor: mean difference, of 2 from black to white, from which a place counts as changed.
+        **more: of the pipeline's call.
     """
 
     takes_pictures = True
     follows_instructions = True
-    name: str
+    kind: ClassVar[str]
+    authors_scale: ClassVar[float]
 
-    def __init__(self, pipe: Any, policy: str | os.PathLike | Policy, side: int, multiple: int, floor: float):
+    def __init__(
+        self,
+        pipe: Any,
+        policy: str | os.PathLike | Policy,
+        steps: int = 25,
+        guidance_scale: float | None = None,
+        side: int | None = None,
+        floor: float = 0.15,
+        **more: float,
+    ):
         self._pipe, self._policy, self.revision = pipe, resolve(policy), revision_of(pipe)
-        self._side, self._multiple, self._floor = side, multiple, floor
+        own, self._multiple = self._sizes()
+        self._side, self._floor = side or own, floor
+        scale = self.authors_scale if guidance_scale is None else guidance_scale
+        self._options: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": scale, **more}
+        self.name = named(self.kind, None, steps=steps, guidance_scale=scale, **more)
 
     def make(self, jobs: list[Job]) -> list[Made | Declined]:
         """One answer a job, in order; pictures of one size share a batch.
@@ -46,6 +62,10 @@ class InstructionEditor(ABC):
             PairsError: a job without a picture, or with one that can't be taken.
         """
         return answered(jobs, self._ready, self._edit, together=size_of)
+
+    @abstractmethod
+    def _sizes(self) -> tuple[int, int]:
+        """The model's own side, and what sides must be multiples of; in pixels."""
 
     @abstractmethod
     def _draw(self, batch: list[Existing]) -> tuple[Tensor, list[bool], int]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib import import_module
 from typing import Any
 
 from ...bundled import PICTO
 from ...judges import Judge
 from ...policy import Policy
+from ...registry import Registry
 from ..pair import Kind
 from .editor import Editor
-
-GROUP = "dualsafe.editors"
-FORMS = ("dual", "img2img", "pix2pix:PATH", "kontext:PATH", "exact", "null")
 
 
 def create_editor(
@@ -28,7 +26,7 @@ def create_editor(
     kind: Kind = "counterfactual",
     device: str = "cpu",
 ) -> Editor:
-    """The editor that a text of one of `FORMS` names.
+    """The editor that a text of one of `EDITORS.forms` names.
 
     Other packages add to them by an entry point of the group "dualsafe.editors": a function of what stands after the
     name's colon, with the arguments below as keywords, that returns an editor.
@@ -48,7 +46,6 @@ def create_editor(
         CheckpointError: its checkpoint can't be loaded, or isn't of a family that it takes.
         PolicyError: there is no such policy.
     """
-    word, _, rest = name.partition(":")
     is_picto = model in ("picto", PICTO)
     options = {
         "model": PICTO if is_picto else model,
@@ -60,12 +57,7 @@ def create_editor(
         "kind": kind,
         "device": device,
     }
-    plugins = {point.name: point for point in entry_points(group=GROUP)}
-    if word in _LOADERS and (editor := _LOADERS[word](rest, **options)) is not None:
-        return editor
-    if word in plugins and word not in _LOADERS:
-        return plugins[word].load()(rest, **options)
-    raise ValueError(f"editor {name!r} must be one of: {', '.join((*FORMS, *sorted(plugins)))}")
+    return EDITORS.load(name, **options)
 
 
 def _dual(rest: str, *, model: str, device: str, strength: float, **options: Any) -> Editor | None:
@@ -80,30 +72,18 @@ def _img2img(rest: str, *, model: str, device: str, kind: Kind, **options: Any) 
     return None if rest else ImageToImageEditor(_image_to_image(_dual_pipeline(model, device)), **options)
 
 
-def _pix2pix(
-    path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any
-) -> Editor | None:
-    from diffusers import StableDiffusionInstructPix2PixPipeline
+def _instructed(word: str, editor: str, family: str, half: str) -> Callable[..., Editor | None]:
+    """The loader of the class `editor` of the module `word`, for checkpoints of a family of diffusers."""
 
-    from .pix2pix import InstructPix2PixEditor
+    def load(path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any) -> Any:
+        if not path:
+            return None
+        import diffusers
 
-    if not path:
-        return None
-    pipe = _stock(StableDiffusionInstructPix2PixPipeline, path, device, "float16")
-    return InstructPix2PixEditor(pipe, policy, steps, guidance_scale)
+        pipe = _stock(getattr(diffusers, family), path, device, half)
+        return getattr(import_module(f".{word}", __package__), editor)(pipe, policy, steps, guidance_scale)
 
-
-def _kontext(
-    path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any
-) -> Editor | None:
-    from diffusers import FluxKontextPipeline
-
-    from .kontext import FluxKontextEditor
-
-    if not path:
-        return None
-    pipe = _stock(FluxKontextPipeline, path, device, "bfloat16")  # float16 overflows
-    return FluxKontextEditor(pipe, policy, steps, guidance_scale)
+    return load
 
 
 def _exact(rest: str, *, kind: Kind, **_: Any) -> Editor | None:
@@ -118,20 +98,29 @@ def _null(rest: str, **_: Any) -> Editor | None:
     return None if rest else NullEditor()
 
 
-_LOADERS: dict[str, Callable[..., Editor | None]] = {
-    "dual": _dual,
-    "img2img": _img2img,
-    "pix2pix": _pix2pix,
-    "kontext": _kontext,
-    "exact": _exact,
-    "null": _null,
-}
+EDITORS = Registry(
+    "editor",
+    {
+        "dual": _dual,
+        "img2img": _img2img,
+        "pix2pix:PATH": _instructed(
+            "pix2pix", "InstructPix2PixEditor", "StableDiffusionInstructPix2PixPipeline", "float16"
+        ),
+        "kontext:PATH": _instructed(
+            "kontext", "FluxKontextEditor", "FluxKontextPipeline", "bfloat16"
+        ),  # float16 overflows
+        "exact": _exact,
+        "null": _null,
+    },
+    group="dualsafe.editors",
+)
 
 
 def _dual_pipeline(model: str, device: str) -> Any:
     from ...pipelines import AutoDualLatentPipeline
 
-    return _quiet(AutoDualLatentPipeline.from_pretrained(model, dtype=_dtype(device, "float16")), device)
+    family = AutoDualLatentPipeline.family_of(model)
+    return _quiet(family.from_pretrained(model, dtype=_dtype(device, family.pattern.half)), device)
 
 
 def _image_to_image(pipe: Any) -> Any:
@@ -165,11 +154,11 @@ def _stock(family: Any, path: str, device: str, half: str) -> Any:
     return _quiet(load(family.from_pretrained, path, dtype=_dtype(device, half)), device)
 
 
-def _dtype(device: str, half: str) -> Any:
-    """Full precision on a CPU, else the half one."""
+def _dtype(device: str, half: Any) -> Any:
+    """Full precision on a CPU, else the half one, a dtype or its name."""
     import torch
 
-    return torch.float32 if device == "cpu" else getattr(torch, half)
+    return torch.float32 if device == "cpu" else getattr(torch, half) if isinstance(half, str) else half
 
 
 def _quiet(pipe: Any, device: str | None = None) -> Any:

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..card import needed
+from ...files import png_of
+from ...optional import needed
 from ..layout import ROW, Layout
 from ..read import StoredPair, read_pairs
-from ..shard import png_of
 from .parquet import FILES, ROWS_PER_FILE, Tables
 from .target import exporting
 
@@ -50,7 +50,7 @@ def export_dpo(folder: Path, out: Path, rows_per_file: int = ROWS_PER_FILE) -> N
         PairsError: no finished run, `out` is there already, or there is no such pair.
         ImportError: `datasets` isn't installed.
     """
-    features = needed("datasets").Features.from_arrow_schema(_schema())
+    features = needed("datasets", "pairs").Features.from_arrow_schema(_schema())
     with exporting(folder, out, LAYOUT) as (partial, tally), Tables(partial, features, rows_per_file) as tables:
         for pair in read_pairs(folder):
             row = pair.row
@@ -79,5 +79,5 @@ def _preference(pair: StoredPair) -> dict[str, Any]:
         "categories": row["categories"],
     }
     for i, (picture, label) in enumerate(sides):
-        preference |= {f"jpg_{i}": png_of(picture, label), f"label_{i}": float(label == "safe")}
+        preference |= {f"jpg_{i}": png_of(picture, {"label": label}), f"label_{i}": float(label == "safe")}
     return preference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from ..layout import JSON, PICTURES, ROW, SPLITS, Layout
 from ..read import StoredPair, read_pairs
 from ..row import index_row
-from ..shard import png_of
+from ..shard import pngs_of
 from .target import exporting
 
 LAYOUT = Layout(
@@ -56,13 +57,9 @@ def export_imagefolder(folder: Path, out: Path) -> None:
 
 def _written(pair: StoredPair, folder: Path) -> dict[str, str]:
     """Writes the pictures; returns their columns."""
-    row, mask = pair.row, pair.mask or Image.new("L", pair.original.size, 255)
-    pictures = {
-        "original": png_of(pair.original, row["original_label"]),
-        "edited": png_of(pair.edited, row["edited_label"]),
-        "mask": png_of(mask),
-    }
-    names = {name: f"images/{row['pair_id']}.{name}.png" for name in pictures}
+    everywhere = Image.new("L", pair.original.size, 255)
+    pictures = pngs_of(pair.row, replace(pair, mask=pair.mask or everywhere))
+    names = {name: f"images/{pair.row['pair_id']}.{name}.png" for name in pictures}
     for name, content in pictures.items():
         (folder / names[name]).write_bytes(content)
     return {f"{name}_file_name": path for name, path in names.items()}

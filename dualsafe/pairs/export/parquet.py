@@ -6,11 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..card import needed
+from ...optional import needed
 from ..layout import JSON, METRICS, PICTURES, ROW, SPLITS, Layout
 from ..read import StoredPair, read_pairs
 from ..row import index_row, index_schema
-from ..shard import png_of
+from ..shard import pngs_of
 from .target import exporting
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def export_parquet(folder: Path, out: Path, rows_per_file: int = ROWS_PER_FILE) 
         PairsError: no finished run, or `out` is there already.
         ImportError: `datasets` isn't installed.
     """
-    datasets = needed("datasets")
+    datasets = needed("datasets", "pairs")
     columns = datasets.Features.from_arrow_schema(index_schema())
     features = datasets.Features(dict.fromkeys(PICTURES, datasets.Image()) | columns)
     with exporting(folder, out, LAYOUT) as (partial, tally), Tables(partial, features, rows_per_file) as tables:
@@ -92,13 +92,6 @@ class Tables:
 
 
 def _pictures(pair: StoredPair) -> dict[str, dict[str, Any] | None]:
-    row = pair.row
-    sides = {
-        "original": png_of(pair.original, row["original_label"]),
-        "edited": png_of(pair.edited, row["edited_label"]),
-        "mask": None if pair.mask is None else png_of(pair.mask),
-    }
-    return {
-        name: None if content is None else {"bytes": content, "path": f"{row['pair_id']}.{name}.png"}
-        for name, content in sides.items()
-    }
+    pngs = pngs_of(pair.row, pair)
+    files = {name: {"bytes": png, "path": f"{pair.row['pair_id']}.{name}.png"} for name, png in pngs.items()}
+    return dict.fromkeys(PICTURES) | files

@@ -13,7 +13,7 @@ Progress = Callable[[int], None]
 Engine = Callable[[Path, list[int], int, str, Progress], None]
 """Makes the given shards of the planned run in a folder, with so many workers, on a torch device."""
 
-ENGINES: tuple[str, ...] = ("local", "accelerate", "ray")
+ENGINES: tuple[str, ...] = ("local", "ray")
 
 
 def engine(name: str) -> Engine:
@@ -25,3 +25,8 @@ def engine(name: str) -> Engine:
     if name not in ENGINES:
         raise PairsError(f"engine={name!r} is not one of {', '.join(ENGINES)}")
     return import_module(f".{name}", __name__).make_shards
+
+
+def span(shards: int, task: int, tasks: int) -> range:
+    """A task's shards in one run of numbers, as `--shard-range` takes them; the tasks' sizes differ by one at most."""
+    return range(shards * task // tasks, shards * (task + 1) // tasks)

@@ -1,0 +1,224 @@
+"""Whether the core's tests would notice: one-line faults go into a copy of it, one at a time; each must fail a test.
+
+    python benchmarks/mutants.py
+    python benchmarks/mutants.py --only mask
+
+Writes benchmarks/results/mutants.md. Each fault runs only the tests that cover its line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault: a piece of a line of a module, what it becomes, and the tests that must notice."""
+
+    module: str
+    line: str
+    becomes: str
+    tests: str
+
+    def put_into(self, package: Path) -> None:
+        """
+        Raises:
+            ValueError: the line isn't there, or is there twice.
+        """
+        file = package / f"{self.module}.py"
+        text = file.read_text()
+        if text.count(self.line) != 1:
+            raise ValueError(f"{self.module}.py has {text.count(self.line)} lines with {self.line!r}: one is needed")
+        file.write_text(text.replace(self.line, self.becomes))
+
+
+METHOD, LEVELS, EXACT = "test_method.py", "test_noise_level.py", "test_exactness.py -k sd1"
+REFERENCE = "test_reference.py -k sd1-ddim"
+MASKS, OTHERS = "test_masks.py", "test_third_parties.py"
+MUTANTS = [
+    Mutant(
+        "method",
+        '"epsilon": lambda z, g, alpha, sigma: (z - sigma * g) / alpha',
+        '"epsilon": lambda z, g, alpha, sigma: (z - sigma * g)',
+        METHOD,
+    ),
+    Mutant("method", "g_s + (1 - weight) *", "g_s + weight *", METHOD),
+    Mutant(
+        "method",
+        "return torch.tensor(1 - sigma), torch.tensor(sigma)",
+        "return torch.tensor(1.0), torch.tensor(sigma)",
+        METHOD,
+    ),
+    Mutant("method", ".clamp(max=floor)", ".clamp(min=floor)", REFERENCE),
+    Mutant(
+        "method", "return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))", "return found", REFERENCE
+    ),
+    Mutant("method", "stride=1) * inside", "stride=1)", METHOD),
+    Mutant("noise_level", "1 / (1 + self._sigmas[index] ** 2)", "1 / (1 + self._sigmas[index])", LEVELS),
+    Mutant("noise_level", "between[i - shift] if i % 2", "between[i] if i % 2", LEVELS + " -k kdpm2-a"),
+    Mutant(
+        "noise_level",
+        'index = getattr(self._scheduler, "step_index", None)',
+        "index = None",
+        LEVELS + " -k half_precision",
+    ),
+    Mutant(
+        "noise_level",
+        "return self._looked_up(told) if index is None else index",
+        "return self._looked_up(told)",
+        LEVELS + " -k rounded",
+    ),
+    Mutant("noise_level", "min(from_tau, run.stop - own_calls)", "from_tau", LEVELS + " -k room"),
+    Mutant("noise_level", "self.progress(index) >= tau", "self.progress(index) > tau", LEVELS + " -k room"),
+    Mutant("noise_level", "run = range(self._first,", "run = range(0,", LEVELS + " -k room"),
+    Mutant(
+        "noise_level",
+        "again, self._latest = index == self._latest, index",
+        "again, self._latest = False, index",
+        LEVELS + " -k second_call",
+    ),
+    Mutant("mask", "(fresh and not step.again)", "fresh", "test_reference.py -k negative"),
+    Mutant("mask", "(guidance.scale if guidance.apart else 1)", "1", "test_reference.py -k negative"),
+    Mutant("mask", " & self._plan.may_agree - self.parted", " - self.parted", MASKS + " -k word_was_found"),
+    Mutant("mask", "floor / 2 if i in self._plan.may_agree else 0.0", "floor / 2", MASKS + " -k word_was_found"),
+    Mutant(
+        "mask",
+        "self.parted |= set(compress(fresh, found.flatten(1).any(1).tolist()))",
+        "self.parted |= set()",
+        MASKS + " -k agree",
+    ),
+    Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
+    Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
+    Mutant("extrapolate", "if self._plan.keep_original or ", "if ", EXACT),
+    Mutant("extrapolate", "if i in parted or not self._plan.finds_mask", "if True", MASKS + " -k agree"),
+    Mutant(
+        "branches",
+        "        if len(value) == total:\n            return value[rows]\n        raise",
+        "        return value[rows] if len(value) == total else value\n        raise",
+        OTHERS + " -k cutoff",
+    ),
+    Mutant(
+        "branches", "self._model.cache_context(name)", 'self._model.cache_context("both")', OTHERS + " -k first_block"
+    ),
+    Mutant(
+        "branches",
+        "torch.cat([every[:, branch, samples]",
+        "torch.cat([every[:, 1 - branch, samples]",
+        EXACT + " -k stacking",
+    ),
+    Mutant(
+        "branches",
+        "self._model(*args, **kwargs)[0]",
+        "self._model(**dict(zip(('sample', 'timestep'), args)), **kwargs)[0]",
+        OTHERS + " -k wrapped",
+    ),
+    Mutant("denoiser", "            check_stateless(self.model)", "            pass", OTHERS + " -k refused"),
+    Mutant("denoiser", " & torch.isfinite(mixed)", "", EXACT + " -k breaks"),
+    Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
+    Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
+    Mutant("denoiser", "if step.index < self.schedule", "if step.index <= self.schedule", EXACT),
+    Mutant("denoiser", "self.rows[i] += groups * ", "self.rows[i] += ", EXACT),
+    Mutant(
+        "denoiser",
+        "            if guidance.rescale > 0:",
+        "            if guidance.rescale > 1:",
+        "test_reference.py -k rescaled",
+    ),
+    Mutant("denoiser", "weight = weight * mask", "weight = weight", REFERENCE),
+    Mutant("plan", "OWN_CALLS = 8", "OWN_CALLS = 1", EXACT + " -k few"),
+    Mutant("plan", "enumerate(self.weights) if weight > 0]", "enumerate(self.weights)]", EXACT + " -k benign"),
+    Mutant("plan", "any(self.weights[i] < 1 for i in self.dual)", "False", EXACT + " -k only_a_pair"),
+    Mutant(
+        "layout",
+        '"n c (h p) (w q) -> n (h w) (c p q)"',
+        '"n c (h p) (w q) -> n (h w) (c q p)"',
+        "test_reference.py -k flux",
+    ),
+    Mutant("callbacks", "n=self._samples)[branch]", "n=self._samples)[0]", OTHERS + " -k cutoff"),
+    Mutant("stand_in", 'return self.__dict__["_model"].__class__', "return StandIn", OTHERS + " -k lora"),
+]
+
+
+def run(mutant: Mutant | None, tests: str) -> tuple[bool, float]:
+    """Whether the tests pass with a fault in a copy of the package, and how long they took, s.
+
+    Raises:
+        RuntimeError: the tests didn't run.
+    """
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("dualsafe", "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("weights", "pyproject.toml"):
+            (copy / name).symlink_to(ROOT / name)
+        if mutant is not None:
+            mutant.put_into(copy / "dualsafe")
+        child = os.fork()  # torch and diffusers are imported already; a fork takes no time
+        if child == 0:
+            os._exit(_run_here(copy, tests))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code not in (0, 1):
+            raise RuntimeError(f"{tests}: pytest ended with {code}\n{(copy / 'log').read_text()[-3000:]}")
+    return code == 0, time.monotonic() - begin
+
+
+def _run_here(copy: Path, tests: str) -> int:
+    """pytest's exit code for tests of the copy, in this process."""
+    log = os.open(copy / "log", os.O_CREAT | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(copy)
+    sys.path[:0] = [str(copy), str(copy / "tests")]
+    file, *words = tests.replace("-k ", "").split()
+    asked = ["-k", " and ".join(words)] if words else []
+    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    code = int(pytest.main([*options, f"tests/core/{file}", *asked]))
+    ours = Path(sys.modules["dualsafe"].__file__ or "")
+    return code if ours.is_relative_to(copy) else 99
+
+
+def main() -> None:
+    """Runs the chosen faults, prints a table, and exits with an error if one passes."""
+    assert all((diffusers.StableDiffusionXLPipeline, diffusers.StableDiffusion3Pipeline, diffusers.FluxPipeline))
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", help="modules")
+    parser.add_argument("--sound", action="store_true", help="first run the tests without a fault")
+    arguments = parser.parse_args()
+    chosen = [m for m in MUTANTS if arguments.only is None or m.module in arguments.only]
+    if arguments.sound:
+        for tests in dict.fromkeys(m.tests for m in chosen):
+            if not run(None, tests)[0]:
+                raise SystemExit(f"{tests} fails without a fault")
+    lines = ["| module | line | becomes | tests | noticed | s |", "|---|---|---|---|---|---|"]
+    survived = 0
+    for mutant in chosen:
+        passed, seconds = run(mutant, mutant.tests)
+        survived += passed
+        shown = [" ".join(text.split()).replace("|", "\\|") or "(nothing)" for text in (mutant.line, mutant.becomes)]
+        noticed = "**no**" if passed else "yes"
+        lines.append(f"| {mutant.module} | `{shown[0]}` | `{shown[1]}` | {mutant.tests} | {noticed} | {seconds:.0f} |")
+        print(lines[-1], flush=True)
+    if arguments.only is None:
+        said = f"`python benchmarks/mutants.py`: {len(chosen) - survived} of {len(chosen)} faults fail a test.\n\n"
+        (RESULTS / "mutants.md").write_text(said + "\n".join(lines) + "\n")
+    raise SystemExit(f"{survived} of {len(chosen)} faults pass" if survived else 0)
+
+
+if __name__ == "__main__":
+    main()

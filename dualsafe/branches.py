@@ -1,0 +1,169 @@
+"""The model's calls: which rows of the pipeline's batch each branch needs, and the stock forward on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+_POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
+_UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
+_STATEFUL = ("DeepCache", "cache_dit", "para_attn")
+_SEPARABLE = ("FirstBlockCacheConfig", "TaylorSeerCacheConfig")
+"""Caches of diffusers that keep a state for each `cache_context`, and count nothing but that context's own calls."""
+
+
+class OnDevice:
+    """Numbers as a tensor on a device: copied once, for a copy waits for all that a GPU has to do."""
+
+    def __init__(self) -> None:
+        self._copied: dict[tuple, Tensor] = {}
+
+    def __call__(self, device: torch.device, values: Iterable[float], dtype: torch.dtype = torch.long) -> Tensor:
+        key = (device, dtype, tuple(values))
+        if key not in self._copied:
+            self._copied[key] = torch.tensor(key[2], dtype=dtype, device=device)
+        return self._copied[key]
+
+
+class Call:
+    """One denoiser call of the stock loop, on its batch `[guidance group][original, safe][sample]`.
+
+    Attributes:
+        sample: the latents, (batch, ...).
+        timestep: as the loop tells it.
+        groups: how many guidance groups the batch has.
+    """
+
+    def __init__(self, args: tuple, kwargs: dict[str, Any], samples: int, branches: int = 2):
+        self.args, self.kwargs = args, kwargs
+        self.sample: Tensor = args[0] if args else next(kwargs[k] for k in ("sample", "hidden_states") if k in kwargs)
+        self.timestep: Tensor | float = args[1] if len(args) > 1 else kwargs["timestep"]
+        self.groups, rest = divmod(len(self.sample), branches * samples)
+        if rest or not self.groups:
+            raise ValueError(
+                f"the denoiser was given {len(self.sample)} latents, not whole batches of {samples} samples in "
+                f"{branches} branches: a callback may change latents, but not how many there are"
+            )
+        self._samples, self._branches = samples, branches
+
+    def latents(self, branch: int) -> Tensor:
+        """What the denoiser is given of the original (0) or safe (1) branch, (sample, ...): the same in every group."""
+        n = self._samples
+        return self.sample[branch * n : (branch + 1) * n]
+
+    def rows(self, parts: dict[int, Tensor]) -> Tensor:
+        """The rows of the batch that hold some samples of each branch, by guidance group."""
+        every = torch.arange(len(self.sample), device=self.sample.device).view(self.groups, self._branches, -1)
+        return torch.cat([every[:, branch, samples] for branch, samples in parts.items()], 1).flatten()
+
+    def taking(self, rows: Tensor) -> tuple[tuple, dict[str, Any]]:
+        """The loop's arguments, positional as it gave them, cut to rows of the batch.
+
+        Raises:
+            ValueError: a tensor that is neither of the whole batch nor known to be shared by it.
+        """
+        total = len(self.sample)
+        names = (*_POSITIONAL, *("positional argument",) * len(self.args))
+        args = tuple(take(name, value, rows, total) for name, value in zip(names, self.args))
+        return args, {name: take(name, value, rows, total) for name, value in self.kwargs.items()}
+
+
+class Branches:
+    """Runs the model on a branch's rows.
+
+    One call a branch keeps the original's batch the stock pipeline's batch, so its result is the same to the bit.
+
+    Args:
+        samples: N, the samples of the batch.
+        stacked: whether both branches share one call all the same.
+    """
+
+    def __init__(self, model: Any, samples: int, stacked: bool, on: OnDevice):
+        self._model, self._samples, self._stacked, self._on = model, samples, stacked, on
+
+    def run(self, call: Call, originals: bool, safe: list[int], again: bool) -> tuple[Tensor | None, Tensor | None]:
+        """Predictions (group, sample, ...) of all originals, if asked for, and of the safe branches of `safe`.
+
+        Args:
+            again: whether this is the second call of a step, a negative's own.
+        """
+        parts = {0: list(range(self._samples)) if originals else [], 1: safe}
+        parts = {branch: samples for branch, samples in parts.items() if samples}
+        if not self._stacked:
+            found = {b: self._predict(call, {b: samples}, again) for b, samples in parts.items()}
+        else:
+            sizes = [len(samples) for samples in parts.values()]
+            found = dict(zip(parts, self._predict(call, parts, again).split(sizes, 1)))
+        return found.get(0), found.get(1)
+
+    def _predict(self, call: Call, parts: dict[int, list[int]], again: bool) -> Tensor:
+        """The prediction (group, sample, ...) of one model call for some samples of each of its branches."""
+        at = {branch: self._on(call.sample.device, samples) for branch, samples in parts.items()}
+        args, kwargs = call.taking(call.rows(at))
+        with self._remembering(f"{parts}{' again' * again}"):
+            output = self._model(*args, **kwargs)[0]
+        return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
+
+    def _remembering(self, name: str) -> AbstractContextManager:
+        """A cache of their own for each branch and each choice of samples, where diffusers' caching is on."""
+        return self._model.cache_context(name) if getattr(self._model, "is_cache_enabled", False) else nullcontext()
+
+
+def check_stateless(model: Any) -> None:
+    """
+    Raises:
+        ValueError: the model keeps something from call to call that two branches can't keep apart.
+    """
+    patched = getattr(model.forward, "__module__", "").split(".")[0]
+    if patched in _STATEFUL or getattr(model, "_is_cached", False):
+        raise ValueError(
+            f"the denoiser is patched by {patched if patched in _STATEFUL else 'a caching library'}, which keeps one "
+            "state for all calls, so that the branches would mix: take the patch off, or set safety_level=0"
+        )
+    hooks = [hook for module in model.modules() for hook in _hooks(module) if hook._is_stateful]
+    config = getattr(model, "_cache_config", None)
+    if hooks and type(config).__name__ not in _SEPARABLE:
+        raise ValueError(
+            f"the denoiser caches by {type(config).__name__ if config else type(hooks[0]).__name__}, which can't keep "
+            f"two branches apart: use one of {', '.join(_SEPARABLE)}, disable_cache(), or safety_level=0"
+        )
+
+
+def _hooks(module: Any) -> list:
+    registry = getattr(module, "_diffusers_hook", None)
+    return [] if registry is None else list(registry.hooks.values())
+
+
+def stack(original: Tensor, safe: Tensor) -> Tensor:
+    """(group, sample, ...) of both branches to the pipeline's batch."""
+    return rearrange([original, safe], "b g n ... -> (g b n) ...")
+
+
+def take(name: str, value: Any, rows: Tensor, total: int) -> Any:
+    """`rows` of every tensor whose first dimension is the whole batch, in nested containers too.
+
+    Args:
+        name: of the argument, which says what is shared by the batch.
+
+    Raises:
+        ValueError: a tensor that is neither of the whole batch nor known to be shared by it.
+    """
+    if isinstance(value, Tensor):
+        if value.ndim == 0 or name in _UNBATCHED or (name == "timestep" and value.numel() == 1):
+            return value
+        if len(value) == total:
+            return value[rows]
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}, which doesn't fit the {total} rows of both branches: a "
+            "callback or an argument left rows out, or added some, and whose they are can't be told"
+        )
+    if isinstance(value, dict):
+        return {key: take(key, item, rows, total) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(take(name, item, rows, total) for item in value)
+    return value

@@ -1,0 +1,81 @@
+"""The original branch between the steps that compute it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .noise_level import Step
+from .plan import Plan
+
+
+@dataclass
+class Carried:
+    """The latest clean latents (N, C, h, w) of a branch, with the line through them and those before.
+
+    Latents themselves can't be skipped: every solver steps from them. Clean latents change slowly, so that a step
+    towards an older estimate of them, moved on as it moved last, comes close to the branch's own.
+    """
+
+    _seen: list[tuple[float, Tensor]] = field(default_factory=list)
+
+    def see(self, progress: float, x0: Tensor) -> None:
+        """Takes in clean latents that were computed at `progress` in [0, 1], another than the latest."""
+        self._seen = [*self._seen[-1:], (progress, x0)]
+
+    def at(self, progress: float) -> Tensor:
+        """The clean latents (N, C, h, w) to be expected at `progress`."""
+        latest, x0 = self._seen[-1]
+        if len(self._seen) == 1:
+            return x0
+        before, older = self._seen[0]
+        return x0 + (progress - latest) / (latest - before) * (x0 - older)
+
+
+class Originals:
+    """Which originals a step computes, and the clean latents of those that it doesn't.
+
+    An original that isn't returned serves only to steer its safe branch by, so that it need not be exact.
+    """
+
+    def __init__(self, plan: Plan):
+        self._plan = plan
+        self._interval: int | None = None
+        self._due_at = -1
+        self._carried = {False: Carried(), True: Carried()}  # of a step's call, and of a negative's own call
+
+    def carried(self, step: Step, safe: list[int], parted: set[int]) -> list[int]:
+        """Those of the samples `safe` whose original isn't computed at this step.
+
+        Args:
+            safe: the samples whose safe branch is computed.
+            parted: those that have parted from their original; the others must follow it to the bit.
+        """
+        settings = self._plan.settings
+        if self._plan.keep_original or settings.composite or not self._skips(step):
+            return []
+        return [i for i in safe if i in parted or not self._plan.finds_mask]
+
+    def see(self, step: Step, x0: Tensor) -> None:
+        """Takes in the originals' clean latents (N, C, h, w), at the steps that are to compute them."""
+        if not self._skips(step):
+            self._carried[step.again].see(step.progress, x0)
+
+    def expected(self, step: Step) -> Tensor:
+        """The originals' clean latents (N, C, h, w) to be expected at a step that doesn't compute them."""
+        return self._carried[step.again].at(step.progress)
+
+    def _skips(self, step: Step) -> bool:
+        """Whether this step is between those that compute originals: the first of each interval of progress."""
+        if not self._plan.steers_by_original:
+            return True
+        interval = self._plan.settings.original_interval
+        if interval is None:
+            return False
+        if not step.again:  # a negative's own call does as the call before it
+            number = math.floor((step.progress - self._plan.settings.tau) / interval)
+            if number != self._interval:
+                self._interval, self._due_at = number, step.index
+        return self._due_at != step.index

@@ -1,0 +1,45 @@
+"""One picture of a call in the making."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..conditions import Decision
+from ..config import MethodSettings
+from ..judges import Verdict
+
+
+@dataclass
+class Sample:
+    """
+    Attributes:
+        decision, settings: what its latest pass was told.
+        safe: final latents of the safe branch; None where the original is the picture.
+        pixels: `safe` decoded and composited, (3, H, W).
+        mask: where the safe picture may differ, (1, h, w) in [0, 1]; None where it is everywhere.
+        rows: denoiser rows spent so far, in all passes.
+        tries: how often it was drawn again.
+        verdicts: what judges said of it, in order.
+        withheld: whether it must not leave.
+    """
+
+    decision: Decision
+    settings: MethodSettings
+    safe: Tensor | None = None
+    pixels: Tensor | None = None
+    mask: Tensor | None = None
+    rows: int = 0
+    tries: int = 0
+    verdicts: list[Verdict] = field(default_factory=list)
+    withheld: bool = False
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the safe branch came to nothing, so that the picture is the original."""
+        return self.safe is None or (self.mask is not None and not bool(self.mask.any()))
+
+    @property
+    def was_flagged(self) -> bool:
+        return any(verdict.is_unsafe for verdict in self.verdicts)

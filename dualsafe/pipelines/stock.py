@@ -1,0 +1,211 @@
+"""A stock pipeline as a dual call uses it: everything here knows diffusers, and nothing of what is safe."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, DiffusionPipeline
+from torch import Tensor
+
+from ..conditions import Stream
+from ..conditions.space import Encoded
+from ..plan import Guidance
+from . import arguments
+from .decode import decode
+from .noise import Generators
+from .pattern import CallPattern
+
+
+@dataclass(frozen=True)
+class Stock:
+    """
+    Attributes:
+        pipe: the pipeline.
+        call: the stock class's `__call__`, bound.
+        pattern: of its family.
+    """
+
+    pipe: DiffusionPipeline | Any
+    call: Callable
+    pattern: CallPattern
+
+    # The call
+
+    def arguments(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """All arguments of a stock call by name, defaults filled in.
+
+        Raises:
+            TypeError: an argument that the stock call doesn't have; some would silently drop it.
+            ValueError: one that the method can't honour.
+        """
+        given = arguments.stock_arguments(self.call, args, kwargs)
+        arguments.check_refused(given, self.pattern.refused, self.call)
+        return given
+
+    def check(self, given: dict[str, Any], prompts: int) -> None:
+        """Everything that the stock pipeline would refuse, before anything is computed; writes the size into `given`.
+
+        Raises:
+            ValueError: an argument that can't be.
+        """
+        for name in ("height", "width", "num_inference_steps", "num_images_per_prompt"):
+            if given.get(name) is not None or name == "num_images_per_prompt":
+                given[name] = arguments.whole(name, given.get(name))
+        if "height" in given:
+            given["height"], given["width"] = self._size(given["height"], given["width"])
+        wanted = inspect.signature(self.pipe.check_inputs).parameters
+        self.pipe.check_inputs(**{name: given.get(name) for name in wanted})
+        if "prompt_2" not in given:
+            arguments.check_clip_skip(given.get("clip_skip"), self.pipe.text_encoder)
+        pictures = prompts * given["num_images_per_prompt"]
+        arguments.check_generators(given.get("generator"), pictures)
+        if given.get("latents") is not None:
+            arguments.check_latents(given["latents"], self._latent_shape(given, pictures))
+        if "mask_image" in given and isinstance(self.pipe.vae, AsymmetricAutoencoderKL):
+            raise ValueError("vae=AsymmetricAutoencoderKL looks at the picture to be inpainted: use an AutoencoderKL")
+
+    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
+        """Height and width in pixels; the model's own where neither is given.
+
+        Raises:
+            ValueError: one of the two alone, which some stock pipelines would silently drop.
+        """
+        if (height is None) != (width is None):
+            raise ValueError(f"height={height!r} and width={width!r}: give both or neither")
+        if height is not None and width is not None:
+            return height, width
+        side = getattr(self.pipe, "default_sample_size", None) or self.pipe.unet.config.sample_size
+        rows, columns = (side, side) if isinstance(side, int) else side
+        return rows * self.pipe.vae_scale_factor, columns * self.pipe.vae_scale_factor
+
+    def _latent_shape(self, given: dict[str, Any], pictures: int) -> tuple[int, ...]:
+        """Shape of the `latents` that the stock call takes."""
+        factor = self.pipe.vae_scale_factor * (2 if self.pattern.packed else 1)
+        rows, columns = given["height"] // factor, given["width"] // factor
+        if self.pattern.packed:
+            return pictures, rows * columns, self.denoiser.config.in_channels
+        return pictures, self.pipe.vae.config.latent_channels, rows, columns
+
+    @property
+    def denoiser(self) -> Any:
+        return getattr(self.pipe, self.pattern.denoiser)
+
+    def guidance(self, given: dict[str, Any]) -> Guidance:
+        """How the stock loop forms the guided prediction."""
+        if self.pattern.negative_apart:
+            negative = given["negative_prompt"] is not None or given["negative_prompt_embeds"] is not None
+            apart = negative and given["true_cfg_scale"] > 1
+            return Guidance(given["true_cfg_scale"] if apart else 1.0, apart=apart)
+        distilled = self.denoiser.config.get("time_cond_proj_dim") is not None
+        return Guidance(1.0 if distilled else given["guidance_scale"], given.get("guidance_rescale", 0.0))
+
+    def guidance_now(self, given: dict[str, Any]) -> Guidance:
+        """The same in the midst of the loop: a callback may have changed the scale."""
+        live = {name: getattr(self.pipe, f"_{name}", None) for name in ("guidance_scale", "guidance_rescale")}
+        return self.guidance(given | {name: value for name, value in live.items() if value is not None})
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the loop was told to end, by a callback or from another thread."""
+        return bool(getattr(self.pipe, "_interrupt", False))
+
+    def interrupt(self, wanted: bool = True) -> None:
+        self.pipe._interrupt = wanted
+
+    # Texts to embeddings
+
+    @cached_property
+    def added_tokens(self) -> frozenset[str]:
+        """Words that a textual inversion gave to one of the tokenizers."""
+        found: set[str] = set()
+        for name, part in self.pipe.components.items():
+            if name.startswith("tokenizer") and part is not None:
+                found |= part.get_added_vocab().keys()
+        return frozenset(found)
+
+    def encode(self, given: dict[str, Any]) -> dict[str, Tensor]:
+        """The embeddings, as call arguments, (pictures, ...), that the stock pipeline would make itself."""
+        embeds = self._encode(given)
+        if self.pattern.negative_apart and self.guidance(given).apart:
+            names = ("prompt", "prompt_2", "prompt_embeds", "pooled_prompt_embeds")
+            negative = self._encode(given | {name: given[f"negative_{name}"] for name in names})
+            embeds |= {f"negative_{name}": value for name, value in negative.items()}
+        return embeds
+
+    def encode_texts(self, given: dict[str, Any], texts: dict[str, list[str]]) -> dict[str, Tensor]:
+        """Embeddings (texts, ...) of other texts (argument name -> texts) under a call's options; no negatives."""
+        nothing: dict[str, Any] = dict.fromkeys((*arguments.TEXT_ARGUMENTS, *filter(None, self.pattern.embeds)))
+        once = {"num_images_per_prompt": 1} | ({"guidance_scale": 1.0} if "guidance_scale" in given else {})
+        found = self._encode(given | nothing | once | texts)
+        return {name: value for name, value in found.items() if not name.startswith("negative")}
+
+    def _encode(self, given: dict[str, Any]) -> dict[str, Tensor]:
+        extra = given.get("cross_attention_kwargs") or given.get("joint_attention_kwargs") or {}
+        options = given | {
+            "device": self.pipe._execution_device,
+            "do_classifier_free_guidance": self.guidance(given).scale > 1,
+            "lora_scale": extra.get("scale"),
+        }
+        wanted = inspect.signature(self.pipe.encode_prompt).parameters
+        found = self.pipe.encode_prompt(**{name: options.get(name) for name in wanted})
+        return {name: value for name, value in zip(self.pattern.embeds, found) if name and value is not None}
+
+    def streams(self, given: dict[str, Any]) -> list[Stream]:
+        """The parts of `prompt_embeds` that each text encoder makes; one, where all of them share their tokens."""
+        named = [[getattr(self.pipe, name, None) for name in names] for names in self.pattern.tokenizers]
+        parts = [found[0] for each in named if (found := [tokenizer for tokenizer in each if tokenizer is not None])]
+        if len(parts) == 1:
+            return [self._stream(given, parts[0], slice(None))]
+        end = self.pipe.tokenizer_max_length
+        return [self._stream(given, parts[0], slice(end)), self._stream(given, parts[1], slice(end, None))]
+
+    def _stream(self, given: dict[str, Any], tokenizer: Any, span: slice) -> Stream:
+        def count(text: str) -> int:
+            return len(tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids)
+
+        @cache  # a policy's terms are asked for by every prompt of a call; between calls the encoder may change
+        def encoded(texts: tuple[str, ...]) -> Encoded:
+            tokens = self.encode_texts(given, {"prompt": list(texts)})["prompt_embeds"]
+            part = tokens[:, span]  # a family may take fewer tokens than its tokenizer
+            return Encoded(part, [min(count(text), part.shape[1]) for text in texts])
+
+        return Stream(lambda texts: encoded(tuple(texts)), count, span)
+
+    # Latents to pixels
+
+    def spatial(self, latents: Tensor, given: dict[str, Any]) -> Tensor:
+        """The loop's latents as (N, C, h, w)."""
+        if not self.pattern.packed:
+            return latents
+        return self.pipe._unpack_latents(latents, given["height"], given["width"], self.pipe.vae_scale_factor)
+
+    def packed(self, latents: Tensor) -> Tensor:
+        """(N, C, h, w) latents in the form in which the stock pipeline returns them."""
+        return self.pipe._pack_latents(latents, *latents.shape) if self.pattern.packed else latents
+
+    @property
+    def decoder_draws(self) -> bool:
+        """Whether decoding may draw noise; an `AutoencoderKL` takes a generator and leaves it."""
+        vae = getattr(self.pipe.vae, "_orig_mod", self.pipe.vae)
+        return not isinstance(vae, AutoencoderKL)
+
+    def decode(self, latents: Tensor, generator: Generators) -> Tensor:
+        """(N, C, h, w) latents to (N, 3, H, W) in [-1, 1], with the stock pipeline's own operations."""
+        pixels = decode(self.pipe.vae, latents, self.pattern.decoding, generator)
+        watermark = getattr(self.pipe, "watermark", None)
+        return watermark.apply_watermark(pixels) if watermark is not None else pixels
+
+    def images(self, pixels: Tensor, kind: str = "pil", denormalize: list[bool] | None = None) -> Any:
+        """(N, C, H, W) in the asked output type; in [-1, 1], or where `denormalize` is False in [0, 1]."""
+        denormalize = [True] * len(pixels) if denormalize is None else denormalize
+        return self.pipe.image_processor.postprocess(pixels, output_type=kind, do_denormalize=denormalize)
+
+    def flagged(self, pixels: Tensor) -> tuple[Tensor, list[bool] | None]:
+        """What the checkpoint's own safety checker leaves of the pixels, and its verdicts, if it has one."""
+        if not hasattr(self.pipe, "run_safety_checker"):
+            return pixels, None
+        return self.pipe.run_safety_checker(pixels, self.pipe._execution_device, self.pipe.dtype)

@@ -1,0 +1,293 @@
+"""The contract that every family keeps, on tiny random weights of the real classes."""
+
+from __future__ import annotations
+
+import inspect
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from families import FAMILIES, SAFE, UNSAFE, Family, dual_of
+
+from dualsafe import MethodSettings
+from dualsafe.pipelines.dual import DualLatentMixin
+
+WHOLE = MethodSettings(tau=0.0, mask_floor=None)
+IN_TRAINING_TIMESTEPS = (
+    "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler",
+    "DEISMultistepScheduler", "UniPCMultistepScheduler", "SASolverScheduler", "LCMScheduler", "TCDScheduler",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> Family:
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(scope="module")
+def stock(family: Family) -> DiffusionPipeline:
+    return family.make()
+
+
+@pytest.fixture
+def dual(stock: DiffusionPipeline) -> DualLatentMixin:
+    return dual_of(stock)
+
+
+def both_ends(family: Family, stock, dual, seeds, **more) -> None:
+    """The pair's unsafe half is stock's picture, and level 1 without mask and shared phase is stock's safe picture."""
+    unsafe = family.images(stock, UNSAFE, generator=seeds(1, 2), **more)
+    safe = family.images(stock, SAFE, generator=seeds(1, 2), **more)
+    options = {"safe_prompt": SAFE, "return_pair": True, "settings": WHOLE, "generator": seeds(1, 2)}
+    pair = family.call(dual, UNSAFE, **options, **more)
+    assert np.array_equal(pair.unsafe_images, unsafe)
+    assert np.allclose(pair.images, safe, atol=1e-5) and not np.array_equal(safe, unsafe)
+
+
+def test_off_is_stock_at_the_stock_cost(family, stock, dual, seeds):
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    off = family.call(dual, UNSAFE, safety_level="off", generator=seeds(1, 2))
+    assert np.array_equal(off.images, expected) and off.unsafe_images is None
+    whole = family.call(dual, UNSAFE, safe_prompt=SAFE, settings=WHOLE, generator=seeds(1, 2))
+    assert whole.safety[0].denoiser_rows == 2 * off.safety[0].denoiser_rows
+
+
+def test_both_ends_are_stock_pictures(family, stock, dual, seeds):
+    both_ends(family, stock, dual, seeds)
+
+
+def test_a_benign_prompt_in_a_mixed_batch_is_stock(family, stock, dual, seeds):
+    prompts = [UNSAFE[0], "a man with a water gun"]
+    expected = family.images(stock, prompts, generator=seeds(1, 2))
+    output = family.call(dual, prompts, policy="picto", generator=seeds(1, 2))
+    assert [report.decision for report in output.safety] == ["dual", "benign"]
+    assert np.array_equal(output.images[1], expected[1])
+
+
+def test_a_batch_equals_its_parts(family, dual, seeds):
+    levels = [0.4, 1.0]
+    batch = family.images(dual, UNSAFE, safe_prompt=SAFE, safety_level=levels, settings=WHOLE, generator=seeds(1, 2))
+    alone = family.images(dual, UNSAFE[:1], safe_prompt=SAFE[:1], safety_level=0.4, settings=WHOLE, generator=seeds(1))
+    assert np.abs(batch[0] - alone[0]).max() <= 1e-4
+
+
+def test_negative_prompts_and_no_guidance(family, stock, dual, seeds):
+    both_ends(family, stock, dual, seeds, negative_prompt=["blurry", "dark"])
+    both_ends(family, stock, dual, seeds, guidance_scale=1.0)
+
+
+def test_guidance_rescale(family, stock, dual, seeds):
+    if "guidance_rescale" not in inspect.signature(type(stock).__call__).parameters:
+        pytest.skip("stock has none")
+    both_ends(family, stock, dual, seeds, guidance_rescale=0.7)
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+def test_strengths(family, stock, dual, seeds, strength):
+    if "strength" not in family.options:
+        pytest.skip("text to image")
+    both_ends(family, stock, dual, seeds, strength=strength, num_inference_steps=8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+def test_half_precision(family, seeds, dtype):
+    stock = family.make().to(dtype)
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    options = {"safe_prompt": SAFE, "return_pair": True, "settings": WHOLE, "generator": seeds(1, 2)}
+    output = family.call(dual_of(stock), UNSAFE, **options)
+    assert np.array_equal(output.unsafe_images, expected) and np.isfinite(output.images).all()
+    assert not np.array_equal(output.images, output.unsafe_images)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="offload needs an accelerator")
+@pytest.mark.parametrize("offload", ["enable_model_cpu_offload", "enable_sequential_cpu_offload"])
+def test_offload(family, seeds, offload):
+    stock = family.make()
+    getattr(stock, offload)()
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    pipe = dual_of(family.make())
+    getattr(pipe, offload)()
+    output = family.call(pipe, UNSAFE, safe_prompt=SAFE, return_pair=True, generator=seeds(1, 2))
+    assert np.array_equal(output.unsafe_images, expected)
+
+
+def test_several_pictures_of_a_prompt(family, stock, dual, seeds):
+    if "image" in family.options:
+        pytest.skip("stock repeats lists of pictures in another order than prompts")
+    options = {"num_images_per_prompt": 2}
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2, 3, 4), **options)
+    output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, generator=seeds(1, 2, 3, 4), **options)
+    assert np.array_equal(output.unsafe_images, expected)
+
+
+def test_one_generator_for_the_batch(family, stock, dual):
+    expected = family.images(stock, UNSAFE, generator=torch.Generator().manual_seed(3))
+    output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, generator=torch.Generator().manual_seed(3))
+    assert np.array_equal(output.unsafe_images, expected)
+
+
+def test_prompt_embeds(family, stock, dual, seeds):
+    def embeds(prompts, prefix=""):
+        wanted = inspect.signature(stock.encode_prompt).parameters
+        options = {"prompt": prompts, "device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+        needed = {n: options.get(n) for n, p in wanted.items() if n in options or p.default is p.empty}
+        found = stock.encode_prompt(**needed)
+        return {prefix + name: value for name, value in zip(dual.pattern.embeds, found) if name}
+
+    expected = family.images(dual, UNSAFE, safe_prompt=SAFE, generator=seeds(1, 2), guidance_scale=4.0)
+    safe = {k: v for k, v in embeds(SAFE, "safe_").items() if "negative" not in k}
+    each = {k: v for k, v in family.options.items() if k != "negative_prompt"} | {
+        "num_inference_steps": family.options.get("num_inference_steps", 4)
+    }
+    if "negative_prompt" in family.options:
+        each |= {f"negative_{k}": v for k, v in embeds(family.options["negative_prompt"]).items()}
+    output = dual(**embeds(UNSAFE), **safe, **each, output_type="np", generator=seeds(1, 2), guidance_scale=4.0)
+    assert np.allclose(output.images, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["pil", "pt", "latent"])
+def test_output_types_have_the_stock_form(family, stock, dual, seeds, kind):
+    expected = family.images(stock, UNSAFE, output_type=kind, generator=seeds(1, 2))
+    output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, output_type=kind, generator=seeds(1, 2))
+    if kind == "pil":
+        assert [np.array_equal(a, b) for a, b in zip(output.unsafe_images, expected)] == [True, True]
+    else:
+        assert output.images.shape == expected.shape and torch.equal(output.unsafe_images, expected)
+
+
+def test_a_callback_sees_every_tensor_of_both_branches(family, dual):
+    names = [name for name in dual._callback_tensor_inputs if name != "masked_image_latents"]
+    seen = []
+
+    def look(pipe, step, timestep, tensors):
+        seen.append({name: len(tensor) for name, tensor in tensors.items()})
+        return tensors
+
+    inputs = {"callback_on_step_end": look, "callback_on_step_end_tensor_inputs": names}
+    family.call(dual, UNSAFE, safe_prompt=SAFE, **inputs)
+    assert seen and all(step["latents"] == 4 for step in seen)
+
+
+def test_a_call_that_raises_leaves_everything_as_it_was(family, stock, dual, seeds):
+    before = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    state = {name for name in dual.__dict__ if not name.startswith("_")}
+
+    def stop(*_):
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        family.call(dual, UNSAFE, safe_prompt=SAFE, callback_on_step_end=stop)
+    assert {name for name in dual.__dict__ if not name.startswith("_")} == state
+    assert np.array_equal(family.images(stock, UNSAFE, generator=seeds(1, 2)), before)
+
+
+def test_save_and_load(family, stock, dual, seeds, tmp_path):
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    dual.save_pretrained(tmp_path)
+    for loaded in (
+        type(dual).from_pretrained(tmp_path),
+        type(stock).from_pretrained(tmp_path),
+        type(stock).from_pipe(dual),
+    ):
+        loaded.set_progress_bar_config(disable=True)
+        options = {"safety_level": 0} if isinstance(loaded, DualLatentMixin) else {}
+        assert np.allclose(family.images(loaded, UNSAFE, generator=seeds(1, 2), **options), expected, atol=1e-6)
+
+
+def test_composite_keeps_what_is_outside_the_mask(family, dual, seeds):
+    settings = MethodSettings(mask_floor=0.01, composite=True)
+    output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, settings=settings, generator=seeds(1, 2))
+    outside = np.broadcast_to(output.masks == 0, output.images.shape)
+    assert np.array_equal(output.images[outside], output.unsafe_images[outside])
+
+
+OF_IMAGES = ("sd1", "sd2", "xl", "sd-img2img")
+
+
+def matrix() -> list:
+    """Every scheduler under every family; each once by default, the others where slow tests run."""
+    return [
+        pytest.param(name, scheduler, marks=() if i % len(OF_IMAGES) == k else pytest.mark.slow)
+        for i, scheduler in enumerate(IN_TRAINING_TIMESTEPS)
+        for k, name in enumerate(OF_IMAGES)
+    ]
+
+
+@pytest.mark.parametrize(("name", "scheduler"), matrix())
+def test_every_scheduler(name, scheduler, seeds):
+    family = FAMILIES[name]
+    stock = family.make()
+    stock.scheduler = getattr(diffusers, scheduler).from_config(stock.scheduler.config)
+    both_ends(family, stock, dual_of(stock), seeds)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"use_karras_sigmas": True},
+        {"timestep_spacing": "trailing"},
+        {"algorithm_type": "sde-dpmsolver++"},
+        {"use_exponential_sigmas": True},
+        {"thresholding": True},
+    ],
+    ids=lambda extra: next(iter(extra)),
+)
+def test_noise_spacings(extra, seeds):
+    stock = FAMILIES["sd1"].make()
+    stock.scheduler = DPMSolverMultistepScheduler.from_config(stock.scheduler.config, **extra)
+    both_ends(FAMILIES["sd1"], stock, dual_of(stock), seeds)
+
+
+@pytest.mark.parametrize("name", ["sd3", "flux"])
+@pytest.mark.parametrize(
+    ("scheduler", "extra"),
+    [
+        (FlowMatchEulerDiscreteScheduler, {"shift": 2.0}),
+        (FlowMatchHeunDiscreteScheduler, {}),
+        (DPMSolverMultistepScheduler, {"prediction_type": "flow_prediction", "use_flow_sigmas": True}),
+        (UniPCMultistepScheduler, {"prediction_type": "flow_prediction", "use_flow_sigmas": True}),
+    ],
+)
+def test_every_flow_scheduler(name, scheduler, extra, seeds):
+    family = FAMILIES[name]
+    stock = family.make()
+    stock.scheduler = scheduler(**extra)
+    try:
+        family.images(stock, UNSAFE[:1])
+    except (ValueError, TypeError, AssertionError) as error:
+        pytest.skip(f"stock {name} doesn't take it: {error}")
+    both_ends(family, stock, dual_of(stock), seeds)
+
+
+def test_what_the_method_cannot_honour_is_refused():
+    flux, sd3, inpaint = (dual_of(FAMILIES[name].make()) for name in ("flux", "sd3", "sd-inpaint"))
+    with pytest.raises(ValueError, match="skip_guidance_layers"):
+        FAMILIES["sd3"].call(sd3, UNSAFE, skip_guidance_layers=[0])
+    with pytest.raises(ValueError, match="padding_mask_crop"):
+        FAMILIES["sd-inpaint"].call(inpaint, UNSAFE, padding_mask_crop=8)
+    with pytest.raises(ValueError, match="latents has shape"):
+        FAMILIES["flux"].call(flux, UNSAFE, latents=torch.zeros(2, 4, 8, 8))
+    with pytest.raises(ValueError, match="safe_pooled_prompt_embeds is needed"):
+        FAMILIES["flux"].call(flux, UNSAFE, safe_prompt_embeds=torch.zeros(2, 512, 32))
+    pipe = FAMILIES["sd1"].make()
+    pipe.scheduler = diffusers.EDMEulerScheduler()
+    with pytest.raises(ValueError, match="EDMEulerScheduler"):
+        FAMILIES["sd1"].call(dual_of(pipe), UNSAFE)
+
+
+def test_the_second_prompt_is_read_by_the_policy_too(seeds):
+    family = FAMILIES["xl"]
+    pipe = dual_of(family.make())
+    output = family.call(pipe, ["a man", "a cat"], prompt_2=["a man with a knife", "a cat"], policy="picto")
+    assert [report.decision for report in output.safety] == ["dual", "benign"]
+    assert output.safety[0].triggers == ("knife",)

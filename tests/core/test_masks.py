@@ -1,0 +1,102 @@
+"""The caller's mask, and the latent gate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualsafe import MethodSettings
+
+PROMPT, SAFE = ["a man with a knife"], ["a cat on a beach"]
+FAST = {"num_inference_steps": 6, "output_type": "np"}
+LEFT = torch.zeros(16, 16)
+LEFT[:, :8] = 1.0
+
+
+@pytest.mark.parametrize(
+    "mask", [LEFT, LEFT[None], LEFT[None, None], Image.fromarray((LEFT.numpy() * 255).astype(np.uint8)), [LEFT]]
+)
+def test_a_given_mask_bounds_the_change(tiny_dual, seeds, mask):
+    settings = MethodSettings(composite=True)
+    output = tiny_dual(
+        PROMPT, safe_prompt=SAFE, mask=mask, settings=settings, return_pair=True, generator=seeds(1), **FAST
+    )
+    assert np.array_equal(output.images[:, :, 8:], output.unsafe_images[:, :, 8:])
+    assert not np.array_equal(output.images[:, :, :8], output.unsafe_images[:, :, :8])
+    assert output.safety[0].mask_area == 0.5
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_outside_a_given_mask_latents_are_the_originals_to_the_bit(tiny_dual, seeds, stacked):
+    options = {"settings": MethodSettings(stacked=stacked), "output_type": "latent", "return_pair": True, "mask": LEFT}
+    output = tiny_dual(PROMPT, safe_prompt=SAFE, safety_level=0.7, generator=seeds(1), **FAST | options)
+    assert torch.equal(output.images[..., 4:], output.unsafe_images[..., 4:])
+    assert not torch.equal(output.images[..., :4], output.unsafe_images[..., :4])
+
+
+def test_where_the_original_is_carried_the_mask_is_the_one_before(picto_dual, seeds):
+    def stop(pipe, step, timestep, tensors):
+        pipe._interrupt = True
+        return tensors
+
+    settings = MethodSettings(tau=0.0, original_interval=1.0)
+    options = {"safe_prompt": SAFE, "settings": settings, **FAST, "num_inference_steps": 12}
+    whole = picto_dual(PROMPT, generator=seeds(1), **options)
+    first = picto_dual(PROMPT, generator=seeds(1), callback_on_step_end=stop, **options)
+    assert whole.safety[0].denoiser_rows == 26 and first.safety[0].denoiser_rows == 4
+    assert np.array_equal(whole.masks, first.masks) and 0 < whole.safety[0].mask_area < 1
+
+
+def test_no_mask_lets_everything_change(tiny_dual, seeds):
+    output = tiny_dual(PROMPT, safe_prompt=SAFE, mask=None, generator=seeds(1), **FAST)
+    assert output.safety[0].mask_area == 1.0
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ("everywhere", "mask='everywhere'"),
+        (torch.ones(2, 16, 16), "mask has 2 entries"),
+        (torch.ones(1, 3, 16, 16), "mask="),
+        (LEFT * 2, "outside \\[0, 1\\]"),
+        (LEFT * torch.nan, "outside \\[0, 1\\]"),
+        ([LEFT, None], "mask has 2 entries"),
+        ([None], "not all masks"),
+        (7, "mask="),
+    ],
+)
+def test_bad_masks_are_named(tiny_dual, mask, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_dual(PROMPT, mask=mask, **FAST)
+
+
+def test_composite_without_a_mask_is_refused(tiny_dual):
+    with pytest.raises(ValueError, match="mask=None"):
+        tiny_dual(PROMPT, mask=None, settings=MethodSettings(composite=True), **FAST)
+
+
+def test_branches_that_agree_follow_the_stock_path(stock, dual, seeds):
+    prompts = ["a man with a flower", "a cat"]
+    expected = stock(prompts, generator=seeds(1, 2), **FAST).images
+    settings = MethodSettings(tau=0.0, latent_gate=0.5, mask_floor=0.01)
+    output = dual(prompts, safe_prompt=["a dog", "a cat"], settings=settings, generator=seeds(1, 2), **FAST)
+    changed, agreed = output.safety
+    assert agreed.gate == "latent" and agreed.mask_area == 0 and agreed.denoiser_rows < changed.denoiser_rows
+    assert np.array_equal(output.images[1], expected[1])
+    assert changed.gate == "given" and not np.array_equal(output.images[0], expected[0])
+
+
+def test_a_call_whose_branches_all_agree_is_the_stock_call(stock, dual, seeds):
+    expected = stock(["a cat"], generator=seeds(1), **FAST).images
+    output = dual(["a cat"], safe_prompt=["a cat"], generator=seeds(1), **FAST)
+    assert np.array_equal(output.images, expected) and output.safety[0].gate == "latent"
+
+
+@pytest.mark.parametrize("told", [{}, {"safe_prompt": ["a man with a spoon"]}], ids=["by the policy", "by the caller"])
+def test_branches_that_seem_to_agree_are_not_cleared_where_a_word_was_found(picto_dual, seeds, told):
+    settings = MethodSettings(tau=0.0, latent_gate=0.1, mask_floor=100.0)  # no difference is so large
+    output = picto_dual(PROMPT, policy="picto", settings=settings, return_pair=True, generator=seeds(1), **told, **FAST)
+    assert output.safety[0].gate != "latent" and 0 < output.safety[0].mask_area < 1
+    assert not np.array_equal(output.images, output.unsafe_images)

@@ -1,0 +1,116 @@
+"""Half the weight, inside a mask, under every scheduler and family: against the equations in a plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from families import FAMILIES, dual_of
+from reference import Predict, embeddings, guided, loops
+from schedulers import SAMPLERS
+from torch import Tensor
+
+from dualsafe import MethodSettings
+from dualsafe.config import UNCALIBRATED
+
+STEPS, SCALE, TAU = 12, 3.0, 0.3
+IMAGES = ("sd1", "sd2", "xl")
+EVERY = [(name, sampler) for sampler in SAMPLERS for name in (("sd3",) if SAMPLERS[sampler].flow else IMAGES)]
+ONCE = {(IMAGES[i % 3], sampler) for i, sampler in enumerate(s for s in SAMPLERS if not SAMPLERS[s].flow)}
+ONCE |= {("sd3", sampler) for sampler in SAMPLERS if SAMPLERS[sampler].flow}
+
+
+def marked(name: str, sampler: str):
+    return pytest.param(name, sampler, marks=() if (name, sampler) in ONCE else pytest.mark.slow)
+
+
+class Compared:
+    """A dual call at level 0.5, and the same by the equations."""
+
+    def __init__(self, name: str, pipe: DiffusionPipeline, scale: Callable[[], float] = lambda: SCALE):
+        self.name, self.pipe, self.scale = name, pipe, scale
+        self.noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+        self.dual = dual_of(pipe)
+        self.u, self.s = (embeddings(pipe, self.dual.pattern.embeds, seed) for seed in (1, 2))
+        self.s |= {key: value for key, value in self.u.items() if key.startswith("negative")}
+
+    def predicted(self, embeds: dict[str, Tensor], rescale: float = 0.0) -> Predict:
+        return guided(self.pipe, self.name.split("-")[0], embeds, self.scale, rescale)
+
+    def check(self, predict: tuple[Predict, Predict], tau: float, more: dict[str, Any], **reference: Any) -> None:
+        flow = FAMILIES[self.name].flow
+        options = {"tau": tau, "weight": 0.5} | reference
+        *_, masks = loops(self.pipe, predict, self.noise, STEPS, flow, floor=1e9, **options)
+        floor = 1.8 * sum(largest for _, largest in masks[-3:]) / 3  # for random weights differ at every place
+        u, s, masks = loops(self.pipe, predict, self.noise, STEPS, flow, floor=floor, **options)
+        packs = self.name.startswith("flux")
+        call = {
+            **FAMILIES["sd1"].options,
+            **self.u,
+            **{f"safe_{key}": value for key, value in self.s.items() if not key.startswith("negative")},
+            "safety_level": 0.5,
+            "settings": MethodSettings(tau=tau, mask_floor=floor, latent_gate=None, dial=UNCALIBRATED),
+            "return_pair": True,
+            "guidance_scale": self.scale(),
+            "num_inference_steps": STEPS,
+            "latents": self.pipe._pack_latents(self.noise, 1, 4, 8, 8) if packs else self.noise,
+            "generator": [torch.Generator().manual_seed(5)],
+            "output_type": "latent",
+        }
+        drawn = self.dual(**call | more)
+        found = [self.pipe._unpack_latents(z, 16, 16, 2) if packs else z for z in (drawn.unsafe_images, drawn.images)]
+        size = float(u.abs().max())
+        assert torch.allclose(found[0], u, atol=1e-3 * size)
+        assert torch.allclose(found[1], s, atol=1e-3 * size)
+        assert torch.allclose(drawn.masks.float(), masks[-1][0], atol=1e-3)
+        assert any(0 < mask.mean() < 1 for mask, _ in masks) and (s - u).abs().max() > 0.02 * size  # both do something
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "sampler"), [*(marked(*pair) for pair in EVERY), ("flux", None)])
+def test_half_weight_in_a_mask_is_what_the_equations_say(name, sampler):
+    pipe = FAMILIES[name].make()
+    if sampler is not None:
+        pipe.scheduler = SAMPLERS[sampler].make(pipe.scheduler.config)
+    compared = Compared(name, pipe)
+    compared.check((compared.predicted(compared.u), compared.predicted(compared.s)), TAU, {})
+
+
+@torch.no_grad()
+def test_a_callback_that_changes_guidance_changes_it_for_both_branches():
+    scale = {"now": 5.0}
+    compared = Compared("sd1", FAMILIES["sd1"].make(), lambda: scale["now"])
+
+    def after(k: int) -> None:
+        scale["now"] = 1.5 if 5 <= k < STEPS - 1 else 5.0
+
+    def change(pipe, step, timestep, tensors):
+        after(step)
+        pipe._guidance_scale = scale["now"]
+        return tensors
+
+    predict = compared.predicted(compared.u), compared.predicted(compared.s)
+    compared.check(predict, 0.0, {"callback_on_step_end": change}, after=after)
+
+
+@torch.no_grad()
+def test_rescaled_guidance():
+    compared = Compared("sd1", FAMILIES["sd1"].make())
+    predict = compared.predicted(compared.u, 0.7), compared.predicted(compared.s, 0.7)
+    compared.check(predict, 0.0, {"guidance_rescale": 0.7})
+
+
+@torch.no_grad()
+def test_a_negative_prompt_in_a_call_of_its_own():
+    compared, scale = Compared("flux-true-cfg", FAMILIES["flux-true-cfg"].make()), 2.0
+    away = embeddings(compared.pipe, compared.dual.pattern.embeds, 3)
+    u, s, negative = map(compared.predicted, (compared.u, compared.s, away))
+
+    def true_cfg(predict: Predict) -> Predict:
+        return lambda z, t: negative(z, t) + scale * (predict(z, t) - negative(z, t))
+
+    more = {f"negative_{key}": value for key, value in away.items()} | {"true_cfg_scale": scale}
+    compared.check((true_cfg(u), true_cfg(s)), 0.0, more, scale=scale, mask_by=(u, s))
