@@ -21,12 +21,10 @@ from harness import RESULTS, SAMPLING, draw, load, score, table, write
 from PIL import Image
 
 from dualsafe import DualLatentPipeline, MethodSettings
-from dualsafe.conditions import calibrate
 from dualsafe.grid import draw_grid
 from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto.prompts import PROMPT_SETS, PromptCase, prompt_set
 from dualsafe.picto.world import UNSAFE_ITEMS
-from dualsafe.policy import resolve
 
 METHODS: dict[str, dict[str, Any]] = {
     "stock": {"safety_level": 0.0},
@@ -58,22 +56,17 @@ ALL_COLUMNS = {
 
 
 SOURCES: dict[str, dict[str, Any]] = {
-    "projection": {"sources": "projection"},
     "shift": {"sources": "shift"},
-    "rewrite + projection": {"sources": ("rewrite", "projection")},
     "rewrite + shift": {"sources": ("rewrite", "shift")},
     "rewrite + negative": {"sources": ("rewrite", "negative")},
 }
 
 
-def gates(pipe: DualLatentPipeline, guard: PictoJudge) -> dict[str, dict[str, Any]]:
+def gates(guard: PictoJudge) -> dict[str, dict[str, Any]]:
     """Gates of --all; the guard in the loop isn't the judge that measures."""
-    bare = [case.prompt for case in prompt_set("benign", 1500, seed=5) if case.scene.item == "none"]
-    gate, _ = calibrate(pipe._pooled, resolve("picto"), bare)
     return {
         "rewrite": {},
         "+ preview gate": {"preview": guard},
-        "+ prompt gate": {"preview": guard, "prompt_gate": gate},
         "closed loop": {"preview": guard, "verify": guard},
     }
 
@@ -136,7 +129,7 @@ def run_all(
     for name in sets:
         print(f"== {name}", flush=True)
         cases = prompt_set(name, limit)
-        results[name] = measure(pipe, judge, cases, stock | gates(pipe, guard), batch)
+        results[name] = measure(pipe, judge, cases, stock | gates(guard), batch)
         others = measure(pipe, judge, cases[: limit // 2], stock | SOURCES, batch)
         results[name] |= {source: others[source] for source in SOURCES}
         texts = [f"## {name}\n\n{table(row, ALL_COLUMNS)}" for name, row in results.items()]
