@@ -38,7 +38,7 @@ def loops(
         noise: (1, C, h, w).
         after: is called after each step.
         mask_by: predictions to find the mask from, if others.
-        settings: tau, weight and floor.
+        settings: tau, weight, and the mask, or the floor that finds it.
     """
     set_timesteps(pipe, noise, steps)
     u, s = deepcopy(pipe.scheduler), deepcopy(pipe.scheduler)
@@ -61,7 +61,7 @@ def loops(
             if mask_by is not None:
                 both = (mask_by[1](in_s, t), mask_by[0](in_u, t))
                 seen = tuple(x0_of(z, g, alpha, sigma, kind) * settings["scale"] for z, g in zip((in_s, in_u), both))
-            mask, largest = mask_of(*seen, settings["floor"])
+            mask, largest = (settings["mask"], 1.0) if "mask" in settings else mask_of(*seen, settings["floor"])
             masks.append((mask, largest))
             w = settings["weight"] * mask
             g_s = prediction_of(in_s, w * x0_s + (1 - w) * x0_u, alpha, sigma, kind)

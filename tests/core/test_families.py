@@ -58,8 +58,10 @@ def test_off_is_stock_at_the_stock_cost(family, stock, dual, seeds):
     expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
     off = family.call(dual, UNSAFE, safety_level="off", generator=seeds(1, 2))
     assert np.array_equal(off.images, expected) and off.unsafe_images is None
-    whole = family.call(dual, UNSAFE, safe_prompt=SAFE, settings=WHOLE, generator=seeds(1, 2))
-    assert whole.safety[0].denoiser_rows == 2 * off.safety[0].denoiser_rows
+    for pair, branches in ((True, 2), (False, 1)):  # nothing of the original is in a picture that is safe altogether
+        options = {"settings": WHOLE, "return_pair": pair, "generator": seeds(1, 2)}
+        whole = family.call(dual, UNSAFE, safe_prompt=SAFE, **options)
+        assert whole.safety[0].denoiser_rows == branches * off.safety[0].denoiser_rows
 
 
 def test_both_ends_are_stock_pictures(family, stock, dual, seeds):
@@ -144,14 +146,16 @@ def test_prompt_embeds(family, stock, dual, seeds):
         found = stock.encode_prompt(**needed)
         return {prefix + name: value for name, value in zip(dual.pattern.embeds, found) if name}
 
-    expected = family.images(dual, UNSAFE, safe_prompt=SAFE, generator=seeds(1, 2), guidance_scale=4.0)
+    # Embeddings say no word, so that the prompts to be compared say none of the policy's either.
+    prompts = ["a man with a drum", "a cat in a hat"]
+    expected = family.images(dual, prompts, safe_prompt=SAFE, generator=seeds(1, 2), guidance_scale=4.0)
     safe = {k: v for k, v in embeds(SAFE, "safe_").items() if "negative" not in k}
     each = {k: v for k, v in family.options.items() if k != "negative_prompt"} | {
         "num_inference_steps": family.options.get("num_inference_steps", 4)
     }
     if "negative_prompt" in family.options:
         each |= {f"negative_{k}": v for k, v in embeds(family.options["negative_prompt"]).items()}
-    output = dual(**embeds(UNSAFE), **safe, **each, output_type="np", generator=seeds(1, 2), guidance_scale=4.0)
+    output = dual(**embeds(prompts), **safe, **each, output_type="np", generator=seeds(1, 2), guidance_scale=4.0)
     assert np.allclose(output.images, expected, atol=1e-5)
 
 

@@ -17,6 +17,8 @@ from dualsafe import MethodSettings
 from dualsafe.config import UNCALIBRATED
 
 STEPS, SCALE, TAU = 12, 3.0, 0.3
+LEFT = torch.zeros(1, 1, 8, 8)
+LEFT[..., :4] = 1.0
 IMAGES = ("sd1", "sd2", "xl")
 EVERY = [(name, sampler) for sampler in SAMPLERS for name in (("sd3",) if SAMPLERS[sampler].flow else IMAGES)]
 ONCE = {(IMAGES[i % 3], sampler) for i, sampler in enumerate(s for s in SAMPLERS if not SAMPLERS[s].flow)}
@@ -40,12 +42,17 @@ class Compared:
     def predicted(self, embeds: dict[str, Tensor], rescale: float = 0.0) -> Predict:
         return guided(self.pipe, self.name.split("-")[0], embeds, self.scale, rescale)
 
-    def check(self, predict: tuple[Predict, Predict], tau: float, more: dict[str, Any], **reference: Any) -> None:
-        flow = FAMILIES[self.name].flow
+    def check(
+        self, predict: tuple[Predict, Predict], tau: float, more: dict[str, Any], find: bool = False, **reference: Any
+    ) -> None:
+        """Compares both branches inside a mask of the left half, or with `find` inside the one that is found."""
+        flow, floor = FAMILIES[self.name].flow, 1.0
         options = {"tau": tau, "weight": 0.5} | reference
-        *_, masks = loops(self.pipe, predict, self.noise, STEPS, flow, floor=1e9, **options)
-        floor = 1.8 * sum(largest for _, largest in masks[-3:]) / 3  # for random weights differ at every place
-        u, s, masks = loops(self.pipe, predict, self.noise, STEPS, flow, floor=floor, **options)
+        if find:
+            *_, masks = loops(self.pipe, predict, self.noise, STEPS, flow, floor=1e9, **options)
+            floor = 1.2 * sum(largest for _, largest in masks[-3:]) / 3  # as large as what random weights make
+        options |= {"floor": floor} if find else {"mask": LEFT}
+        u, s, masks = loops(self.pipe, predict, self.noise, STEPS, flow, **options)
         packs = self.name.startswith("flux")
         call = {
             **FAMILIES["sd1"].options,
@@ -53,6 +60,7 @@ class Compared:
             **{f"safe_{key}": value for key, value in self.s.items() if not key.startswith("negative")},
             "safety_level": 0.5,
             "settings": MethodSettings(tau=tau, mask_floor=floor, latent_gate=None, dial=UNCALIBRATED),
+            "mask": "auto" if find else LEFT[0, 0],
             "return_pair": True,
             "guidance_scale": self.scale(),
             "num_inference_steps": STEPS,
@@ -62,11 +70,11 @@ class Compared:
         }
         drawn = self.dual(**call | more)
         found = [self.pipe._unpack_latents(z, 16, 16, 2) if packs else z for z in (drawn.unsafe_images, drawn.images)]
-        size = float(u.abs().max())
-        assert torch.allclose(found[0], u, atol=1e-3 * size)
-        assert torch.allclose(found[1], s, atol=1e-3 * size)
+        moved = float((s - u).abs().max())  # by how much the method changed the picture: what an error is measured by
+        assert any(mask.any() for mask, _ in masks) and moved > 1e-4 * float(u.abs().max())
+        assert torch.allclose(found[0], u, atol=0.02 * moved)
+        assert torch.allclose(found[1], s, atol=0.02 * moved)
         assert torch.allclose(drawn.masks.float(), masks[-1][0], atol=1e-3)
-        assert any(0 < mask.mean() < 1 for mask, _ in masks) and (s - u).abs().max() > 0.02 * size  # both do something
 
 
 @torch.no_grad()
@@ -77,6 +85,19 @@ def test_half_weight_in_a_mask_is_what_the_equations_say(name, sampler):
         pipe.scheduler = SAMPLERS[sampler].make(pipe.scheduler.config)
     compared = Compared(name, pipe)
     compared.check((compared.predicted(compared.u), compared.predicted(compared.s)), TAU, {})
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [("sd1", "ddim"), ("sd2", "dpm++-karras"), ("xl", "euler"), ("sd3", "flow-euler"), ("flux", None)],
+)
+def test_the_mask_that_is_found_is_what_the_equations_say(name, sampler):
+    pipe = FAMILIES[name].make()
+    if sampler is not None:
+        pipe.scheduler = SAMPLERS[sampler].make(pipe.scheduler.config)
+    compared = Compared(name, pipe)
+    compared.check((compared.predicted(compared.u), compared.predicted(compared.s)), TAU, {}, find=True)
 
 
 @torch.no_grad()
@@ -113,4 +134,4 @@ def test_a_negative_prompt_in_a_call_of_its_own():
         return lambda z, t: negative(z, t) + scale * (predict(z, t) - negative(z, t))
 
     more = {f"negative_{key}": value for key, value in away.items()} | {"true_cfg_scale": scale}
-    compared.check((true_cfg(u), true_cfg(s)), 0.0, more, scale=scale, mask_by=(u, s))
+    compared.check((true_cfg(u), true_cfg(s)), 0.0, more, find=True, scale=scale, mask_by=(u, s))
