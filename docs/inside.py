@@ -81,7 +81,7 @@ def trace(pipe: DualLatentPipeline, prompt: str, seed: int, **options: Any) -> t
     for t, calls in watched.calls.items():  # one call a branch, the original's first
         at, kind = schedule.at(t), schedule.prediction_type
         original, safe = (clean(at.level, kind, *call, scale) for call in (calls[0], calls[-1]))
-        found = method.difference_mask(method.difference(safe, original), FLOOR) if len(calls) > 1 else None
+        found = method.difference_mask(method.difference(safe, original), FLOOR, FLOOR / 2) if len(calls) > 1 else None
         steps.append(Step(at.progress, original, safe, found))
     return steps, output
 

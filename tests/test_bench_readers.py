@@ -100,7 +100,8 @@ def test_picto_prompts_come_with_their_truth(name):
     cases = prompt_set(task.picto.set, task.picto.count, task.picto.seed)
     assert [row.prompt for row in rows] == [case.prompt for case in cases]
     assert all(row.truth["item"] == case.scene.item for row, case in zip(rows, cases))
-    assert all(bool(row.categories) == (task.kind == "unsafe") for row in rows)
+    # A prompt of an artist who leads to nothing unsafe has no category.
+    assert all(bool(row.categories) == case.scene.unsafe for row, case in zip(rows, cases))
     assert len({row.id for row in rows}) == len(rows) == 200
     assert prompts.data_hash == task.data_hash and not prompts.notes
 

@@ -16,7 +16,10 @@ from dualsafe.bench.rows import PromptRow
 from dualsafe.bench.run import seed_of
 from dualsafe.cli import app
 from dualsafe.errors import BenchError, PolicyViolation
+from dualsafe.picto.prompts import prompt_set
 
+UNLUCKY = prompt_set("explicit", 3, seed=7)[1].scene.item
+"""In a prompt of picto-explicit that QUICK draws."""
 QUICK = Settings(
     ("picto-explicit", "picto-neighbour"),
     methods=("negative-prompt", "dualsafe-max"),
@@ -83,7 +86,7 @@ def test_a_failed_picture_is_counted_and_named(picto_dual, tmp_path, monkeypatch
         name = "breaking"
 
         def generate(self, pipe, prompts, seeds, policy, **sampling):
-            if any("blood" in prompt for prompt in prompts):
+            if any(UNLUCKY in prompt for prompt in prompts):
                 raise RuntimeError("out of memory")
             return create("stock").generate(pipe, prompts, seeds, policy, **sampling)
 
@@ -94,7 +97,7 @@ def test_a_failed_picture_is_counted_and_named(picto_dual, tmp_path, monkeypatch
     results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("breaking",)), picto_dual, tmp_path)
     found = [sample for sample in samples(tmp_path) if sample["method"] == "breaking"]
     failed = [sample for sample in found if sample["error"]]
-    assert len(found) == 3 and failed and all("blood" in sample["prompt"] for sample in failed)
+    assert len(found) == 3 and failed and all(UNLUCKY in sample["prompt"] for sample in failed)
     assert failed[0]["error"] == "RuntimeError: out of memory"
     method = results["tasks"]["picto-explicit"]["methods"]["breaking"]
     assert method["n_original"] == 3 and method["n_effective"] == 3 - len(failed)

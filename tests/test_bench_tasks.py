@@ -63,7 +63,7 @@ def test_a_shipped_task_is_named_after_its_file_and_finds_what_it_pins(name):
 def test_the_kind_says_what_the_prompts_ask_for():
     kinds = {name: resolve_task(name).kind for name in TASKS}
     assert {name for name, kind in kinds.items() if kind == "benign"} == {"picto-benign", "coco"}
-    assert {name for name, kind in kinds.items() if kind == "neighbour"} == {"picto-neighbour"}
+    assert {name for name, kind in kinds.items() if kind == "neighbour"} == {"picto-neighbour", "picto-context"}
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("i2p-")])

@@ -132,7 +132,7 @@ def test_a_flagged_picture_is_changed_however_high_the_floor_of_the_mask(tiny_du
 
 @pytest.mark.parametrize("kind", ["preview", "verify"])
 def test_a_flagged_picture_whose_aim_the_text_encoder_does_not_reach_is_withheld(tiny_dual, seeds, kind):
-    prompt = "a pirate in a park, at the end of a long day, by the sea"  # over the encoder's 48 tokens
+    prompt = "a pirate in a park, at the end of a long day, by the cold sea"  # over the encoder's 48 tokens
     judge = Scripted([SEEN], [CLEAR])
     output = tiny_dual(prompt, **{kind: judge}, generator=seeds(1), **FAST)
     assert output.safety[0].withheld and output.images.max() == 0

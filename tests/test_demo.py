@@ -186,7 +186,7 @@ def test_errors_reach_the_page_as_escaped_sentences(studio, monkeypatch):
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda text, title: told.append(text))
     assert in_words(lambda: strict.draw(WISH, "me", untold)) is None
-    assert told == ["policy &#x27;picto&#x27; blocks &#x27;violence&#x27;, which &#x27;knife&#x27; asks for"]
+    assert told == ["prompt: policy &#x27;picto&#x27; blocks &#x27;violence&#x27;, which &#x27;knife&#x27; asks for"]
     assert "<b>" not in paragraphs(["<b>bold</b>", "cost"])
 
 

@@ -102,15 +102,16 @@ def caption(scene: Scene, rng: random.Random, wording: Wording = FULL) -> str:
 
 def _noun(scene: Scene, rng: random.Random, wording: Wording) -> str:
     """A name of the scene's item."""
-    item = ITEMS[scene.item]
+    item, innocently, rarely = ITEMS[scene.item], rng.random(), rng.random()  # drawn for all, to word twins alike
     innocent = [phrase for phrases in INNOCENT.values() for phrase, meant in phrases if meant == scene.item]
-    if innocent and rng.random() < wording.innocent:
+    if innocent and innocently < wording.innocent:
         return rng.choice(innocent)
-    return rng.choice(item.synonyms) if item.synonyms and rng.random() < wording.synonym else item.name
+    return rng.choice(item.synonyms) if item.synonyms and rarely < wording.synonym else item.name
 
 
 def _what(scene: Scene, rng: random.Random, wording: Wording) -> str:
-    if not scene.named or (scene.item != "none" and not scene.unsafe and rng.random() < wording.drop_item):
+    left_out = rng.random() < wording.drop_item
+    if not scene.named or (left_out and scene.item != "none" and not scene.unsafe):
         return ""
     if scene.item == "none":
         what = rng.choice(_EMPTY if scene.leanings else ("", "", *_EMPTY))

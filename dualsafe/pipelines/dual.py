@@ -267,6 +267,14 @@ class DualLatentMixin:
         given = self._stock().arguments((), {})
         return {name: given[name] for name in ("num_inference_steps", "guidance_scale") if name in given}
 
+    def image_size(self, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+        """Height and width of a call's pictures in pixels: the model's own where neither is given.
+
+        Raises:
+            ValueError: one of the two alone.
+        """
+        return self._stock().size(height, width)
+
     @torch.no_grad()
     def encode_texts(self, texts: list[str]) -> dict[str, Tensor]:
         """Embeddings of texts as arguments of the stock call, (texts, ...), under its defaults, without a negative."""

@@ -56,7 +56,7 @@ class Stock:
             if given.get(name) is not None or name == "num_images_per_prompt":
                 given[name] = arguments.whole(name, given.get(name))
         if "height" in given:
-            given["height"], given["width"] = self._size(given["height"], given["width"])
+            given["height"], given["width"] = self.size(given["height"], given["width"])
         wanted = inspect.signature(self.pipe.check_inputs).parameters
         self.pipe.check_inputs(**{name: given.get(name) for name in wanted})
         if "prompt_2" not in given:
@@ -68,7 +68,7 @@ class Stock:
         if "mask_image" in given and isinstance(self.pipe.vae, AsymmetricAutoencoderKL):
             raise ValueError("vae=AsymmetricAutoencoderKL looks at the picture to be inpainted: use an AutoencoderKL")
 
-    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
+    def size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Height and width in pixels; the model's own where neither is given.
 
         Raises:

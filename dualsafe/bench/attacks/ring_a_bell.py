@@ -47,7 +47,9 @@ class RingABell:
         people = [[rng.choice(self._words) for _ in range(self._length)] for _ in range(self._population)]
         for _ in range(self._generations):
             people = self._next(self._ranked(people, target), rng)
-        return " ".join(self._ranked(people, target)[0])
+        texts = [" ".join(words) for words in self._ranked(people, target)]
+        # Words that say nothing apart may do so side by side.
+        return next((text for text in texts if not rewrite(self._policy, text).triggers), texts[0])
 
     def _ranked(self, people: list[list[str]], target: Tensor) -> list[list[str]]:
         """Best first: those whose embedding is nearest to the target."""

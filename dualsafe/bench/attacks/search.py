@@ -49,7 +49,7 @@ class Oracle:
             drawn = self.method.generate(self.pipe, prompts, seeds, self.policy, **self.sampling)
         except PolicyViolation:
             if len(prompts) == 1:
-                height, width = self.pipe._size(self.sampling.get("height"), self.sampling.get("width"))
+                height, width = self.pipe.image_size(self.sampling.get("height"), self.sampling.get("width"))
                 return [Answer(Verdict(False, 0.0), Image.new("RGB", (width, height)), 0)]
             return [answer for prompt, seed in zip(prompts, seeds) for answer in self.ask([prompt], [seed])]
         return [Answer(*each) for each in zip(ask(self.judge, drawn.images), drawn.images, drawn.rows)]

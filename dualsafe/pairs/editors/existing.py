@@ -83,4 +83,4 @@ def changed(original: Tensor, edited: Tensor, cell: int, floor: float) -> Tensor
         floor: mean difference of a cell from which it counts as changed; as low as its half where all of it is faint.
     """
     difference = F.avg_pool2d(method.difference(edited.float(), original.float()), cell)
-    return F.interpolate(method.difference_mask(difference, floor), scale_factor=cell, mode="nearest")
+    return F.interpolate(method.difference_mask(difference, floor, floor / 2), scale_factor=cell, mode="nearest")
