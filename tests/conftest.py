@@ -17,7 +17,7 @@ settings.register_profile("some", max_examples=250, deadline=None, suppress_heal
 settings.register_profile("all", settings.get_profile("some"), max_examples=2000)
 settings.load_profile("some")
 
-KINDS = ("sd1", "sd2", "picto")
+KINDS = ("sd1", "sd2")
 
 
 def load_stock(kind: str) -> StableDiffusionPipeline:
@@ -36,7 +36,7 @@ def dual_of(stock: StableDiffusionPipeline) -> DualLatentPipeline:
 
 @pytest.fixture(scope="session", params=KINDS)
 def stock(request: pytest.FixtureRequest) -> StableDiffusionPipeline:
-    """The stock pipeline of each kind: tiny SD 1.x (epsilon), tiny SD 2.x (v-prediction), picto."""
+    """The stock pipeline of each kind: tiny SD 1.x (epsilon), tiny SD 2.x (v-prediction)."""
     return load_stock(request.param)
 
 

@@ -1,4 +1,4 @@
-"""What a dual call promises to the bit, on tiny SD 1.x and 2.x and on picto."""
+"""What a dual call promises to the bit, on tiny SD 1.x and 2.x; tests/test_exactness_on_picto.py has picto."""
 
 from __future__ import annotations
 
