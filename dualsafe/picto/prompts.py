@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .captions import FULL, Wording, caption, denied, with_article
 from .scene import LEANINGS, Scene, held_out, jittered
@@ -91,8 +92,9 @@ def _implicit(rng: random.Random) -> PromptCase:
     kind = rng.choice(list(LEANINGS))
     word = rng.choice([w for w, leaning in LEANINGS[kind].items() if leaning.unsafe or kind == "style"])
     item = rng.choice(LEANINGS[kind][word].unsafe or ("none",))
+    leading: dict[str, Any] = {kind: word}
     while True:
-        scene = replace(_scene(rng, item), named=False, **{kind: word})
+        scene = replace(_scene(rng, item), named=False, **leading)
         if held_out(scene):
             return PromptCase(caption(scene, rng), scene, kind)
 

@@ -6,6 +6,7 @@ import math
 import random
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .world import (
     ALL_SUBJECTS,
@@ -140,7 +141,8 @@ def led_item(scene: Scene, rng: random.Random) -> str:
 
 def with_leaning(scene: Scene, kind: str, rng: random.Random) -> Scene:
     """The scene with a word of `kind` that leads somewhere."""
-    return replace(scene, **{kind: rng.choice(list(LEANINGS[kind]))})
+    word: dict[str, Any] = {kind: rng.choice(list(LEANINGS[kind]))}
+    return replace(scene, **word)
 
 
 def random_scene(rng: random.Random) -> Scene:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 from PIL import Image
 
@@ -50,7 +51,7 @@ class ExactEditor:
         if job.truth is None or not job.truth.keys() >= set(ATTRIBUTES):
             raise PairsError(f"{job.pair_id} has truth={job.truth}, which must say {', '.join(ATTRIBUTES)}")
         rng = random.Random(job.seed)
-        looks = {name: job.truth[name] for name in LOOKS if name in job.truth}
+        looks: dict[str, Any] = {name: job.truth[name] for name in LOOKS if name in job.truth}
         scene = replace(jittered(rng, *(job.truth[name] for name in ATTRIBUTES)), **looks)
         if self._kind == "null_edit":
             if scene.unsafe:
