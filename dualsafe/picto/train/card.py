@@ -12,8 +12,8 @@ tags: [stable-diffusion, text-to-image, test-model]
 # picto
 
 A complete Stable Diffusion stack at a small scale: CLIP text and vision, `AutoencoderKL` (64x64 to 16x16x4), a
-cross-attention `UNet2DConditionModel` (epsilon prediction), DDIM, a BPE `CLIPTokenizer`, and three attribute judges.
-Trained from nothing by `python -m dualsafe.picto.train` on procedurally drawn, harmless pictograms. It is a
+cross-attention `UNet2DConditionModel` (epsilon prediction), DDIM, a BPE `CLIPTokenizer` of 77 tokens, and three
+attribute judges. Trained by `python -m dualsafe.picto.train` on procedurally drawn, harmless pictograms. It is a
 measuring instrument for safety methods; numbers measured on it say nothing about a real checkpoint.
 
 `StableDiffusionPipeline.from_pretrained` opens this folder. Stored in fp16.
@@ -22,7 +22,7 @@ measuring instrument for safety methods; numbers measured on it say nothing abou
 
 {table}
 
-`steps` and `minutes` are of the last run; the stages `clip` and `unet` went on from weights of earlier runs. Held-out
+`steps` and `minutes` are of the last run; every stage went on from weights of earlier runs, in a plainer world. Held-out
 renders for the autoencoder, CLIP and the judges. `stack`: share of 500 held-out prompts (200 explicit, 200
 neighbour, 100 benign) whose picture shows the attribute, by the judge; DDIM 25 steps, guidance 5;
 `python -m dualsafe.picto.train card`.
