@@ -101,7 +101,10 @@ CASES = {
 def pairs(case: Case, name: str, count: int) -> Iterator[Made]:
     """The pairs of a case, with the exact masks of the items that its prompts and their counterparts name."""
     rng = random.Random(f"verifier/{name}")
-    for drawn in prompt_set(case.prompts, count, seed=9):
+    drawn_of = [
+        d for d in prompt_set(case.prompts, 2 * count, seed=9) if d.scene.unsafe or not d.kind
+    ]  # some lead nowhere
+    for drawn in drawn_of[:count]:
         edited = case.edit(drawn.scene, rng)
         a, b = render(drawn.scene), render(edited)
         own = render(replace(drawn.scene, item=edited.item)).item_mask
