@@ -69,7 +69,7 @@ class ConceptDenoiser:
 def draw_away_from(
     pipe: DualLatentMixin,
     texts: list[str],
-    guide: Callable[[], Guide],
+    guide: Callable[[Steps], Guide],
     prompts: list[str],
     seeds: list[int],
     policy: Policy,
@@ -77,14 +77,17 @@ def draw_away_from(
 ) -> Drawn:
     """Draws with the stock loop, guided away from `texts`; `sampling` names the guidance scale.
 
+    Args:
+        guide: makes the guidance of a run; is given its steps, of which it may read the noise level.
+
     Raises:
         ValueError: a checkpoint without classifier-free guidance in its batch.
     """
     guidance_scale = sampling["guidance_scale"]
     if pipe.denoiser_name != "unet" or guidance_scale <= 1:
         raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
-    model = getattr(pipe, pipe.denoiser_name)
-    denoiser = ConceptDenoiser(model, Steps(pipe.scheduler), pipe.encode_texts(texts), guide(), guidance_scale)
+    model, steps = getattr(pipe, pipe.denoiser_name), Steps(pipe.scheduler)
+    denoiser = ConceptDenoiser(model, steps, pipe.encode_texts(texts), guide(steps), guidance_scale)
     with standing_in(pipe, {pipe.denoiser_name: StandIn(model, denoiser)}):
         drawn = draw(pipe, prompts, seeds, policy, **sampling)
     return Drawn(drawn.images, [denoiser.rows] * len(prompts), drawn.masks, drawn.reports)

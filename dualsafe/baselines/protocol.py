@@ -22,12 +22,14 @@ class Drawn:
         rows: denoiser rows spent on each.
         masks: where each may differ from the stock picture; None where the method knows no mask.
         reports: how each came about, for methods that report.
+        editing: seconds that it took to edit the model before the first picture; None where none is edited.
     """
 
     images: list[Image.Image]
     rows: list[int]
     masks: list[Image.Image | None]
     reports: list[SafetyReport | None]
+    editing: float | None = None
 
 
 class SafetyMethod(Protocol):
@@ -60,7 +62,16 @@ def concepts(policy: Policy) -> list[str]:
 
 def concept_text(pipe: DualLatentMixin, policy: Policy) -> str:
     """As many of `concepts` as the text encoder takes, in a row; what doesn't fit would be cut without a word."""
-    terms, length = concepts(policy), pipe.tokenizer.model_max_length
+    return _fitted(pipe, concepts(policy))
+
+
+def category_texts(pipe: DualLatentMixin, policy: Policy) -> list[str]:
+    """The same for each category by itself."""
+    return [_fitted(pipe, [concept.term for concept in each.concepts]) for each in policy.categories.values()]
+
+
+def _fitted(pipe: DualLatentMixin, terms: list[str]) -> str:
+    length, terms = pipe.tokenizer.model_max_length, list(terms)
     while len(terms) > 1 and len(pipe.tokenizer(", ".join(terms)).input_ids) > length:
         terms.pop()
     return ", ".join(terms)

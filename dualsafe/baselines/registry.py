@@ -7,12 +7,18 @@ from collections.abc import Callable
 from ..config import PRESETS
 from ..judges import Judge
 from ..registry import Registry
-from .ours import LOOPS, VARIANTS, Dualsafe
+from .casg import CASG
+from .dng import DNG
+from .edited import Edited
+from .esd import ESD
+from .ours import LOOPS, Dualsafe, options_of
 from .protocol import SafetyMethod
 from .safree import SAFREE
 from .sega import SEGA
 from .sld import PRESETS as SLD_PRESETS
+from .sld import SLDByCategory, presets_of
 from .stock import NegativePrompt, SafePrompt, Stock
+from .uce import UCE
 
 METHODS: dict[str, SafetyMethod] = {
     method.name: method
@@ -20,22 +26,23 @@ METHODS: dict[str, SafetyMethod] = {
         Stock(),
         NegativePrompt(),
         *SLD_PRESETS,
+        *presets_of(SLDByCategory, "sld-{}-by-category"),
+        *presets_of(CASG, "casg-sld-{}"),
         SAFREE(),
         SAFREE("safree+negative", negative=True),
         SEGA(),
+        DNG(),
+        Edited("uce", UCE()),
+        Edited("esd-x", ESD()),
         SafePrompt(),
     )
 }
 """Methods that need no judge, but ours."""
 
-OURS: dict[str, tuple[str, str, str]] = {
-    f"dualsafe-{level}{variant}{loop}": (level, variant, loop)
-    for loop in LOOPS
-    for variant in VARIANTS
-    for level in PRESETS
-    if level != "off"
+OURS: dict[str, tuple[str, str]] = {
+    f"dualsafe-{level}{loop}": (level, loop) for loop in LOOPS for level in PRESETS if level != "off"
 }
-"""Our methods: dualsafe-LEVEL, then -nomask or -full, then +preview or +verify."""
+"""Our methods: dualsafe-LEVEL, then +preview or +verify; after a colon, settings: dualsafe-max:tau=0.1,mask=none."""
 
 
 def names() -> list[str]:
@@ -63,12 +70,12 @@ def _other(name: str) -> Callable[[str, Judge | None], SafetyMethod | None]:
 
 
 def _ours(name: str) -> Callable[[str, Judge | None], SafetyMethod | None]:
-    level, variant, loop = OURS[name]
+    level, loop = OURS[name]
 
     def load(rest: str, judge: Judge | None) -> SafetyMethod | None:
         if loop and judge is None:
             raise ValueError(f"method {name!r} needs a judge in its loop, other than those that measure")
-        return None if rest else Dualsafe(name, level, VARIANTS[variant], LOOPS[loop], judge)
+        return Dualsafe(f"{name}:{rest}" if rest else name, level, LOOPS[loop], judge, options_of(rest))
 
     return load
 

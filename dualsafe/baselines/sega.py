@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .concept_guidance import draw_away_from
-from .protocol import Drawn
+from .protocol import Drawn, category_texts
 
 _STEPS = 50  # that the warm-up counts in
 
@@ -37,10 +37,10 @@ class SEGA:
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
-        texts = [", ".join(concept.term for concept in category.concepts) for category in policy.categories.values()]
+        texts = category_texts(pipe, policy)
         sampling = pipe.sampling_defaults() | sampling
         warmup = round(self.warmup * sampling["num_inference_steps"] / _STEPS)
-        return draw_away_from(pipe, texts, lambda: _Guide(self, warmup), prompts, seeds, policy, **sampling)
+        return draw_away_from(pipe, texts, lambda steps: _Guide(self, warmup), prompts, seeds, policy, **sampling)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .concept_guidance import draw_away_from
-from .protocol import Drawn, concept_text
+from .protocol import Drawn, category_texts, concept_text
 
 _STEPS = 50  # that the presets' warm-up counts in
 
@@ -35,29 +35,51 @@ class SLD:
     momentum_scale: float
     momentum_beta: float
 
+    def texts(self, pipe: DualLatentMixin, policy: Policy) -> list[str]:
+        """What it is told: a row of the denoiser's batch each."""
+        return [concept_text(pipe, policy)]
+
+    def direction(self, e_0: Tensor, e_p: Tensor, e_c: list[Tensor]) -> Tensor:
+        """mu (e_S - e_0), eq. 4 to 6: mu = 0 where e_p - e_S >= lambda, else min(1, |e_p - e_S| s_S)."""
+        (e_s,) = e_c
+        phi = e_p - e_s
+        mu = torch.where(phi >= self.threshold, 0.0, (phi.abs() * self.scale).clamp(max=1.0))
+        return (e_s - e_0) * mu
+
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
         sampling = pipe.sampling_defaults() | sampling
         warmup = round(self.warmup * sampling["num_inference_steps"] / _STEPS)
-        texts = [concept_text(pipe, policy)]
-        return draw_away_from(pipe, texts, lambda: _Guide(self, warmup), prompts, seeds, policy, **sampling)
+        texts = self.texts(pipe, policy)
+        return draw_away_from(pipe, texts, lambda steps: _Guide(self, warmup), prompts, seeds, policy, **sampling)
+
+
+class SLDByCategory(SLD):
+    """The same with a row a category of the policy: the mean of their directions, so that its size is SLD's.
+
+    Not published under a name. Told all concepts in one string, SLD works against itself (arXiv 2602.20880).
+    """
+
+    def texts(self, pipe: DualLatentMixin, policy: Policy) -> list[str]:
+        return category_texts(pipe, policy)
+
+    def direction(self, e_0: Tensor, e_p: Tensor, e_c: list[Tensor]) -> Tensor:
+        return torch.stack([super(SLDByCategory, self).direction(e_0, e_p, [e_s]) for e_s in e_c]).mean(0)
 
 
 @dataclass
 class _Guide:
-    preset: SLD
+    method: SLD
     warmup: int
     momentum: Tensor | None = field(default=None)
 
     def __call__(self, e_0: Tensor, e_p: Tensor, e_c: list[Tensor], step: int, guidance_scale: float) -> Tensor:
-        """e_0 + s (e_p - e_0 - gamma), eq. 3 to 8; without gamma during warm-up, while the momentum builds."""
-        preset, (e_s,) = self.preset, e_c
-        phi = e_p - e_s
-        mu = torch.where(phi >= preset.threshold, 0.0, (phi.abs() * preset.scale).clamp(max=1.0))
+        """e_0 + s (e_p - e_0 - gamma), eq. 3, 7 and 8; without gamma during warm-up, while the momentum builds."""
+        method = self.method
         momentum = torch.zeros_like(e_0) if self.momentum is None else self.momentum
-        gamma = (e_s - e_0) * mu + preset.momentum_scale * momentum
-        self.momentum = preset.momentum_beta * momentum + (1 - preset.momentum_beta) * gamma
+        gamma = method.direction(e_0, e_p, e_c) + method.momentum_scale * momentum
+        self.momentum = method.momentum_beta * momentum + (1 - method.momentum_beta) * gamma
         guidance = e_p - e_0
         return e_0 + guidance_scale * (guidance - gamma if step >= self.warmup else guidance)
 
@@ -69,3 +91,10 @@ PRESETS = (
     SLD("sld-max", 0, 5000, 1.0, 0.5, 0.7),
 )
 """The paper's presets, weak with the scale that diffusers gives it."""
+
+
+def presets_of(kind: type[SLD], name: str) -> tuple[SLD, ...]:
+    """The same presets of a variant; `name` has a {} for the preset's."""
+    return tuple(
+        kind(**vars(replace(preset, name=name.format(preset.name.removeprefix("sld-"))))) for preset in PRESETS
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..method import NoiseLevel
 from ..noise_level import Schedule
 
 
@@ -16,15 +17,23 @@ class Steps:
 
     Args:
         scheduler: the pipeline's.
+
+    Attributes:
+        level: alpha and sigma of the latest call.
+        prediction_type: one of `method.PREDICTION_TYPES`.
     """
+
+    level: NoiseLevel
 
     def __init__(self, scheduler: Any):
         self._schedule = Schedule.of(scheduler)
-        self._step, self._level = -1, (-1.0, -1.0)
+        self.prediction_type = self._schedule.prediction_type
+        self._step, self._latest = -1, (-1.0, -1.0)
 
     def at(self, timestep: Tensor | float) -> int:
         """The step of a denoiser call that is told `timestep`."""
-        alpha, sigma = self._schedule.at(timestep).level
-        if (level := (float(alpha), float(sigma))) != self._level:
-            self._step, self._level = self._step + 1, level
+        self.level = self._schedule.at(timestep).level
+        alpha, sigma = self.level
+        if (latest := (float(alpha), float(sigma))) != self._latest:
+            self._step, self._latest = self._step + 1, latest
         return self._step

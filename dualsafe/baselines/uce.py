@@ -1,0 +1,59 @@
+"""Unified concept editing (Gandikota et al., arXiv 2308.14761): keys and values of concepts, in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..pipelines.dual import DualLatentMixin
+from ..policy import Policy
+from .edited import cross_attention
+from .protocol import concepts
+
+
+@dataclass(frozen=True)
+class UCE:
+    """Every concept's keys and values become those of the empty text, in all cross-attentions (eq. 7):
+
+    W = (lambda W_old + sum_i v_i c_i' + sum_j W_old c_j c_j') (lambda I + sum_i c_i c_i' + sum_j c_j c_j')^-1,
+
+    c_i the embedding of a concept's last token, v_i = W_old c_0 with c_0 that of the empty text, j over what is kept.
+    This is the released code's form (rohitgandikota/unified-concept-editing, uce_sd_erase.py), with its defaults: the
+    paper has no lambda; the code adds it so that the inverse exists, and keeps nothing unless it is told to.
+
+    Attributes:
+        regularisation: lambda.
+        kept: concepts that are to stay as they are.
+    """
+
+    regularisation: float = 0.5
+    kept: tuple[str, ...] = ()
+
+    @torch.no_grad()
+    def __call__(self, pipe: DualLatentMixin, unet: nn.Module, policy: Policy) -> None:
+        erased, kept = last_tokens(pipe, concepts(policy)), last_tokens(pipe, list(self.kept))
+        nothing = last_tokens(pipe, [""]).expand_as(erased)
+        for layer in cross_attention(unet, "to_k", "to_v").values():
+            old = layer.weight
+            told, instead = torch.cat([erased, kept]), torch.cat([nothing, kept])
+            layer.weight.copy_(closed_form(old.float(), told, instead, self.regularisation))
+
+
+def closed_form(old: Tensor, told: Tensor, instead: Tensor, regularisation: float) -> Tensor:
+    """The weights (out, in) that give for `told` (K, in) what `old` gives for `instead`, and else stay near `old`."""
+    wanted = regularisation * old + old @ instead.T @ told
+    seen = regularisation * torch.eye(old.shape[1], device=old.device) + told.T @ told
+    return torch.linalg.solve(seen, wanted.T).T  # `seen` is symmetric
+
+
+def last_tokens(pipe: DualLatentMixin, texts: Sequence[str]) -> Tensor:
+    """The embedding of each text's last token before the end, (K, W); of the empty text that of its start."""
+    if not texts:
+        return last_tokens(pipe, [""])[:0]
+    embeds = pipe.encode_texts(list(texts))["prompt_embeds"].float()
+    tokenizer = pipe.tokenizer
+    at = [len(tokenizer(text, truncation=True).input_ids) - 2 for text in texts]
+    return embeds[torch.arange(len(at)), at]
