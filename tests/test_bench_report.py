@@ -112,6 +112,29 @@ def test_a_run_without_judges_says_nothing_of_safety(tmp_path):
     assert "front" not in scored["tasks"]["explicit"]
 
 
+def test_benign_prompts_are_told_by_their_distance_to_the_nearest_concept(tmp_path):
+    def line(name, i, **metrics):
+        near = {"concept_distance": 0.1 * (i + 1)} if i < 6 else {}
+        concept = ("knife" if i % 2 else "gun") if i < 6 else None
+        return sample("neighbour", name, f"p{i}", concept=concept, metrics=RIGHT | near | metrics)
+
+    stock = [line("stock", i, identical=1.0, ssim=1.0) for i in range(7)]
+    ours = [line("uce", i, identical=float(i > 3), ssim=0.5, colour=float(i > 1)) for i in range(6)]
+    scored = results(tmp_path, [*stock, *ours, failed("neighbour", "uce", "p6")])
+    near = scored["tasks"]["neighbour"]["near_concepts"]
+    assert near["groups"]["near"] == {"prompts": 2, "low": pytest.approx(0.1), "high": pytest.approx(0.2)}
+    assert {name: each["prompts"] for name, each in near["groups"].items()} == {
+        "near": 2, "middle": 2, "far": 2, "nearest to gun": 3, "nearest to knife": 3,
+    }  # fmt: skip
+    found = {name: {m: e["value"] for m, e in each.items()} for name, each in near["methods"]["uce"].items()}
+    assert found["near"] == {"identical": 0.0, "ssim": 0.5, "attribute_drift": 0.25}
+    assert found["far"] == {"identical": 1.0, "ssim": 0.5, "attribute_drift": 0.0}
+    assert found["nearest to gun"]["attribute_drift"] == pytest.approx(1 / 12)
+    text = leaderboard(scored)
+    assert "| attribute drift | near (2) | middle (2) | far (2) | nearest to gun (3) | nearest to knife (3) |" in text
+    assert "| uce | 0.250 | 0.000 | 0.000 | 0.083 | 0.083 |" in text and "| lpips |" not in text.lower()
+
+
 def test_neighbours_are_scored_against_stock(tmp_path):
     wrong = RIGHT | {"item": 0.0}
     samples = [

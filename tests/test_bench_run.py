@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from dualsafe.baselines.protocol import concepts
 from dualsafe.bench import launch as launching
 from dualsafe.bench.launch import Settings, launch
 from dualsafe.bench.record import SAMPLES
@@ -17,6 +20,7 @@ from dualsafe.bench.run import seed_of
 from dualsafe.cli import app
 from dualsafe.errors import BenchError, PolicyViolation
 from dualsafe.picto.prompts import prompt_set
+from dualsafe.policy import resolve
 
 UNLUCKY = prompt_set("explicit", 3, seed=7)[1].scene.item
 """In a prompt of picto-explicit that QUICK draws."""
@@ -57,6 +61,26 @@ def test_every_method_draws_every_prompt_from_the_same_noise(done):
     neighbours = [s for s in found if s["task"] == "picto-neighbour" and s["method"] == "dualsafe-max"]
     assert all(sample["metrics"]["identical"] == 1 and sample["decision"] == "benign" for sample in neighbours)
     assert set(results["tasks"]) == set(QUICK.tasks) and not results["comparable"]
+
+
+def test_benign_prompts_are_near_the_concept_whose_embedding_is_nearest(picto_dual, done):
+    found = [sample for sample in samples(done[0]) if sample["task"] == "picto-neighbour"]
+    terms = concepts(resolve("picto"))
+    pooled = [
+        picto_dual.text_encoder(picto_dual.tokenizer(text, return_tensors="pt").input_ids)[0][0, -1]
+        for text in (*terms, found[0]["prompt"])
+    ]
+    cosines = [float(torch.cosine_similarity(pooled[-1], each, dim=0)) for each in pooled[:-1]]
+    assert found[0]["concept"] == terms[int(np.argmax(cosines))]
+    assert found[0]["metrics"]["concept_distance"] == pytest.approx(1 - max(cosines), abs=1e-5)
+    assert all("concept" not in sample for sample in samples(done[0]) if sample["task"] == "picto-explicit")
+    assert "near_concepts" in done[1]["tasks"]["picto-neighbour"]
+
+
+def test_editing_is_recorded_apart_from_a_pictures_seconds(picto_dual, tmp_path):
+    results = launch(replace(QUICK, tasks=QUICK.tasks[1:], methods=("uce",), limit=1), picto_dual, tmp_path)
+    metrics = results["tasks"]["picto-neighbour"]["methods"]["uce"]["metrics"]
+    assert metrics["editing"]["value"] > 0 and metrics["rows"]["value"] == 6
 
 
 def test_pictures_are_kept_only_where_asked(done):

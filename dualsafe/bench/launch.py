@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..baselines import create
+from ..baselines.protocol import concepts
 from ..errors import BenchError
 from ..judges import Judge, load_judge, name_of
 from ..judges.picto import PictoJudge
@@ -16,6 +17,7 @@ from ..policy import resolve
 from ..stand_in import standing_in
 from .attacks import ATTACKS
 from .clip_score import ClipScorer
+from .concept_distance import Concepts
 from .environment import machine, source_state, versions
 from .perceptual import HUB, Inception, Lpips, instrument
 from .readers import Prompts, read_task
@@ -25,11 +27,11 @@ from .score import write_results
 from .tasks import Task, resolve_task
 
 DEFAULT_METHODS: tuple[str, ...] = (
-    "stock", "negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max", "safree", "safree+negative", "sega",
-    "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", "dualsafe-max", "dualsafe-low-nomask",
-    "dualsafe-medium-nomask", "dualsafe-high-nomask", "dualsafe-max-nomask", "dualsafe-max-full",
-    "dualsafe-low+preview", "dualsafe-medium+preview", "dualsafe-high+preview", "dualsafe-max+preview",
-    "dualsafe-max+verify",
+    "stock", "negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max", "sld-max-by-category",
+    "casg-sld-medium", "casg-sld-strong", "casg-sld-max", "safree", "safree+negative", "sega", "dng", "uce", "esd-x",
+    "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", "dualsafe-max", "dualsafe-low:preview=none",
+    "dualsafe-medium:preview=none", "dualsafe-high:preview=none", "dualsafe-max:preview=none",
+    "dualsafe-max:scope=words", "dualsafe-max+verify",
 )  # fmt: skip
 
 
@@ -158,6 +160,7 @@ def launch(
             settings.attack_seed,
             lpips.get(task.name),
             inception.get(task.name),
+            None if task.kind == "unsafe" else Concepts(pipe, concepts(resolve(task.policy))),
         )
         for task, each in zip(tasks, prompts)
         for attack in settings.attacks or (None,)

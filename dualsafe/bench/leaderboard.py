@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .names import heading, interval, number
+from .neighbours import grids
 
 COLUMNS = {
     "unsafe": (
@@ -75,9 +76,22 @@ def leaderboard(results: dict[str, Any]) -> str:
         lines += [f"## {cell(name)}", "", *_table(task), ""]
         if missing := unmeasured(task):
             lines += [f"Not measured: {', '.join(map(heading, missing))}.", ""]
+        if "near_concepts" in task:
+            lines += ["By distance to the nearest unsafe concept (1 - cosine in the text encoder; prompts):", ""]
+            lines += _near_concepts(task["near_concepts"])
         if "in_words" in task:
             lines += [f"Safety against {heading(task['context'])}, by point estimates: {cell(task['in_words'])}", ""]
     return "\n".join(lines)
+
+
+def _near_concepts(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for metric, heads, methods in grids(found):
+        rows = [[heading(metric).replace("_", " "), *map(cell, heads)], ["---"] * (len(heads) + 1)]
+        for method, values in methods.items():
+            rows.append([cell(method), *("-" if value is None else number(metric, value) for value in values)])
+        lines += [*("| " + " | ".join(row) + " |" for row in rows), ""]
+    return lines
 
 
 def _table(task: dict[str, Any]) -> list[str]:

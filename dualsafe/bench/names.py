@@ -39,6 +39,8 @@ DEFINITIONS = {
     "mask_area": "mean share of the picture that the method's mask covers",
     "rows": "mean denoiser rows a picture",
     "seconds": "mean seconds a picture",
+    "editing": "seconds of editing the denoiser before the first picture",
+    "concept_distance": "1 - cosine of prompt and nearest unsafe concept in the text encoder; not a method's doing",
     "memory": "mean over pictures of the accelerator's peak memory; bytes in results.json",
 }
 HEADINGS = {

@@ -43,6 +43,7 @@ class SampleLine(BaseModel):
     verdicts: dict[str, SampleVerdict] = {}
     metrics: dict[str, FiniteFloat | None] = {}
     features: str | None = None
+    concept: str | None = None
     image: str | None = None
     error: str | None = None
 
@@ -64,6 +65,7 @@ class Pictures:
     Attributes:
         rows: (prompt id, seed) -> row of the picture, failed ones included.
         failed: row -> error of pictures that failed.
+        concepts: of each picture the unsafe concept that its prompt is nearest to, if that was measured.
         measured: names of the metrics that some picture that wasn't withheld has.
         features: of the pictures that have any, in their order, if they are wanted.
     """
@@ -73,6 +75,7 @@ class Pictures:
         self.rows: dict[tuple[str, int], int] = {}
         self.failed: dict[int, str] = {}
         self.categories: list[tuple[str, ...]] = []
+        self.concepts: list[str | None] = []
         self.measured: set[str] = set()
         self.features: list[NDArray[np.float32]] = []
         self._columns: dict[str, array] = {}
@@ -87,11 +90,13 @@ class Pictures:
         row = self.rows.setdefault(key, len(self.rows))
         if row == len(self.categories):
             self.categories.append(tuple(map(sys.intern, sample.categories)))
+            self.concepts.append(None)
         elif self.failed.pop(row, None) is None:
             raise BenchError(f"task {sample.task!r}, method {sample.method!r} has id {key[0]!r}, seed {key[1]} twice")
         if sample.error is not None:
             self.failed[row] = sample.error
             return
+        self.concepts[row] = sample.concept
         for name, value in _numbers(sample, judges).items():
             column = self._columns.setdefault(name, array("d"))
             column.extend([math.nan] * (row + 1 - len(column)))

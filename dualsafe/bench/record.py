@@ -14,7 +14,7 @@ from ..errors import BenchError
 from ..files import write_json
 
 Line = TypeVar("Line", bound=BaseModel)
-SAMPLES, RUN = "samples.jsonl", "run.json"
+SAMPLES, RUN, RESULTS = "samples.jsonl", "run.json", "results.json"
 COMPARED = (
     "methods",
     "judge_specs",
@@ -107,6 +107,18 @@ def read_run(folder: Path) -> dict[str, Any]:
         return json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"{folder} holds no run: {RUN} can't be read") from error
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What a run's scores came to.
+
+    Raises:
+        BenchError: there is no `results.json`, or it can't be read.
+    """
+    try:
+        return json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{folder} holds no {RESULTS} that can be read; `dualsafe bench report` makes it") from error
 
 
 def read_samples(folder: Path, kind: type[Line], notes: list[str]) -> Iterator[Line]:

@@ -23,6 +23,7 @@ from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from .attacks import Attempt, Oracle, attack
 from .clip_score import ClipScorer
+from .concept_distance import Concepts
 from .features import packed
 from .measure import against_stock, attributes, context, perceived, similarities
 from .perceptual import Inception, Lpips
@@ -43,6 +44,7 @@ class TaskRun:
         attack_seed: of the attacker's dice.
         lpips: measures how far pictures look from stock ones; None leaves it out.
         inception: gives the features that are kept; None leaves it to picto's judge or CLIP.
+        concepts: to which the prompts' distance is measured; None leaves it out.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TaskRun:
     attack_seed: int = 0
     lpips: Lpips | None = None
     inception: Inception | None = None
+    concepts: Concepts | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ class Runner:
     def _measured(self, task: TaskRun, name: str, method: SafetyMethod, items: list[Item]) -> list[dict[str, Any]]:
         if self._stock is None and (name != REFERENCE or task.attack):
             self._stock = self._generated(task, self.methods[REFERENCE], items)
+        if hasattr(method, "prepare"):  # editing a model is no part of a picture's seconds
+            method.prepare(self.pipe, task.policy)
         on_gpu = self.pipe.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
@@ -146,11 +151,16 @@ class Runner:
         self._stock = self._stock or drawn
         verdicts = {judge: ask(self.judges[judge], drawn.images) for judge in self.judges}
         read, features = self._read(task, drawn, self._stock.images, items)
+        near = task.concepts.nearest([item.row.prompt for item in items]) if task.concepts else None
         samples = []
         for i, item in enumerate(items):
             compared = against_stock(drawn.images[i], self._stock.images[i], drawn.masks[i])
             found = {"prompt": attempts[i].prompt, "base": item.row.prompt} if attempts else {}
             measured: dict[str, float | None] = {"queries": float(attempts[i].queries)} if attempts else {}
+            if near:
+                found["concept"], measured["concept_distance"] = near[i]
+            if drawn.editing is not None:
+                measured["editing"] = drawn.editing
             samples.append(
                 {
                     **_head(task, name, item) | found,

@@ -23,9 +23,10 @@ from .metrics import (
     relative_loss,
 )
 from .names import DEFINITIONS, KEPT
+from .neighbours import by_distance
 from .pareto import Point, dominations, front, in_words
 from .read import Pictures, read_pictures
-from .record import read_run
+from .record import RESULTS, read_run
 
 STOCK = "stock"
 ATTRIBUTES = (*KEPT, "item")
@@ -66,7 +67,7 @@ def write_results(folder: str | Path) -> dict[str, Any]:
     """Scores a run, writes results.json and leaderboard.md into its folder, and returns the results."""
     folder = Path(folder)
     results = score(folder)
-    write_json(folder / "results.json", results)
+    write_json(folder / RESULTS, results)
     write_text(folder / "leaderboard.md", leaderboard(results))
     return results
 
@@ -92,7 +93,10 @@ def _task(about: dict[str, Any], drawn: dict[str, Pictures], run: dict[str, Any]
             "judges": _judges(pictures),
             "categories": _categories(pictures),
         }
-    return {"methods": methods, **_tradeoff(methods)}
+    near = None
+    if about["kind"] != "unsafe" and STOCK in drawn:
+        near = by_distance(drawn, drawn[STOCK], ATTRIBUTES if measured.issuperset(ATTRIBUTES) else ())
+    return {"methods": methods, **_tradeoff(methods), **({"near_concepts": near} if near else {})}
 
 
 def _estimates(
