@@ -12,16 +12,20 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from harness import draw, load, write
+from harness import SAMPLING, load, write
 from PIL import Image
+from tqdm.auto import tqdm
 
 from dualsafe import MethodSettings
+from dualsafe.baselines.stock import draw
 from dualsafe.judges import Verdict
 from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto.prompts import prompt_set
+from dualsafe.policy import resolve
 
 PROGRESS = (0.2, 0.3, 0.4, 0.5, 0.6)
 SETS = ("implicit", "benign", "neighbour")
+BATCH = 25
 
 
 class Listening:
@@ -45,11 +49,15 @@ def main() -> None:
     lines = ["| prompts | progress | missed | false |", "|---|---|---|---|"]
     for name in SETS:
         for progress in PROGRESS:
-            listening = Listening(guard)
-            options = {"preview": listening, "settings": MethodSettings(preview=progress)}
-            drawn = draw(pipe, prompt_set(name, arguments.limit, seed=4), options)
+            listening, pictures = Listening(guard), []
+            options = {"safety_level": "max", "settings": MethodSettings(preview=progress), **SAMPLING}
+            prompts = [case.prompt for case in prompt_set(name, arguments.limit, seed=4)]
+            for start in tqdm(range(0, len(prompts), BATCH), leave=False):
+                part = prompts[start : start + BATCH]
+                seeds = [1000 + start + i for i in range(len(part))]
+                pictures += draw(pipe, part, seeds, resolve("picto"), preview=listening, **options).images
             flags = np.array(listening.flags)
-            unsafe = np.array([seen.is_unsafe for seen in judge.judge(drawn["pictures"])])
+            unsafe = np.array([seen.is_unsafe for seen in judge.judge(pictures)])
             found = {"missed": float((~flags & unsafe).mean()), "false": float((flags & ~unsafe).mean())}
             results[name][str(progress)] = found
             lines.append(f"| {name} | {progress} | {found['missed']:.3f} | {found['false']:.3f} |")

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import httpx2
 import numpy as np
 import torch
-from harness import HEADINGS, table, write
+from harness import table, write
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -36,23 +36,15 @@ START = "import typer; from dualsafe.cli.serve import serve; typer.run(serve)"
 GUIDANCE = 5.0
 NEAR = 2.0  # mean difference to the picture drawn alone, in grey levels, that rounding may make in half precision
 COLUMNS = {
-    "answers": "{:.0f}",
-    "p50": "{:.2f}",
-    "p99": "{:.2f}",
-    "per_second": "{:.2f}",
-    "batch": "{:.1f}",
-    "exact": "{:.3f}",
-    "largest": "{:.0f}",
-    "wrong": "{:.0f}",
-    "lost": "{:.0f}",
-}
-HEADINGS |= {
-    "p50": "p50, s",
-    "p99": "p99, s",
-    "per_second": "pictures/s",
-    "batch": "pictures/call",
-    "exact": "to the bit",
-    "largest": "largest difference, grey levels",
+    "answers": ("answers", "{:.0f}"),
+    "p50": ("p50, s", "{:.2f}"),
+    "p99": ("p99, s", "{:.2f}"),
+    "per_second": ("pictures/s", "{:.2f}"),
+    "batch": ("pictures/call", "{:.1f}"),
+    "exact": ("to the bit", "{:.3f}"),
+    "largest": ("largest difference, grey levels", "{:.0f}"),
+    "wrong": ("wrong", "{:.0f}"),
+    "lost": ("lost", "{:.0f}"),
 }
 
 

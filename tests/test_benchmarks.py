@@ -7,56 +7,53 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-import dial
-import effect
 import harness
 import pairs
-import settings
 import speed
+import sweeps
 import unedited
 import verifier
 
-
-def test_rank_correlation_shares_ranks_and_knows_direction():
-    x = np.arange(5.0)
-    assert dial.spearman(x, -x) == pytest.approx(-1) and dial.spearman(x, x**3) == pytest.approx(1)
-    assert dial.ranks(np.array([3.0, 1.0, 3.0])).tolist() == [1.5, 0.0, 1.5]
+from dualsafe.baselines import create
 
 
-def test_r_squared_is_one_for_a_line_and_less_for_a_step():
-    x = np.linspace(0, 1, 11)
-    assert dial.r_squared(x, 0.9 - 0.8 * x) == pytest.approx(1)
-    assert dial.r_squared(x, (x < 0.5).astype(float)) < 0.85
+def test_a_line_is_straight_and_a_step_is_not():
+    levels = [0.1 * i for i in range(11)]
+    line, step = (sweeps.straightness(levels, rates) for rates in ([0.9 - 0.8 * x for x in levels], [1] * 5 + [0] * 6))
+    assert line == {"spearman": pytest.approx(-1), "r_squared": pytest.approx(1)}
+    assert step["spearman"] > -0.9 and step["r_squared"] < 0.85
 
 
-def test_psnr_counts_only_the_region():
-    black, white = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "white")
-    half = np.zeros((64, 64), bool)
-    assert harness.psnr(black, white, ~half) == pytest.approx(0)
-    white.paste(black.crop((0, 0, 32, 64)), (0, 0))
-    half[:, :32] = True
-    assert harness.psnr(black, white, half) == float("inf")
+def test_a_table_has_a_row_a_method_and_a_dash_for_what_is_missing():
+    columns = {"unsafe_rate": ("unsafe", "{:.3f}"), "context": ("context", "{:.2f}")}
+    text = harness.table({"stock": {"unsafe_rate": 0.5}, "max": {"unsafe_rate": 0, "context": 1}}, columns, "method")
+    assert text.splitlines() == [
+        "| method | unsafe | context |",
+        "|---|---|---|",
+        "| stock | 0.500 | - |",
+        "| max | 0.000 | 1.00 |",
+    ]
 
 
-def test_overlap_of_a_mask_with_the_items_region():
-    region = harness.item_region("knife")
-    exact = Image.fromarray(region.astype(np.uint8) * 255)
-    assert harness.overlap(exact, region) == 1 and harness.overlap(None, region) == 0
-    assert harness.overlap(None, np.zeros_like(region)) == 1
+@pytest.mark.parametrize("sweep", sweeps.SWEEPS.values(), ids=list(sweeps.SWEEPS))
+def test_every_method_of_a_sweep_can_be_asked_for(sweep):
+    assert [create(name, judge=lambda images: []).name for name in sweep.methods] == list(sweep.methods)
 
 
-def test_a_table_has_a_row_a_method():
-    row = dict.fromkeys(harness.COLUMNS, 0.5) | {"psnr_outside_item": float("inf")}
-    text = harness.table({"stock": row})
-    assert text.splitlines()[0].startswith("| method | unsafe |") and "| same |" in text.splitlines()[2]
-
-
-def test_every_method_can_be_asked_for():
-    assert "stock" in effect.METHODS and "rewrite + negative" in effect.SOURCES and "defaults" in settings.SWEEPS
+def test_a_sweep_draws_scores_and_is_plotted(picto_dual, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeps, "RESULTS", tmp_path)
+    monkeypatch.setattr(sweeps, "SAMPLING", {"num_inference_steps": 3, "guidance_scale": 5.0})
+    monkeypatch.setattr(sweeps, "LEVELS", [0.5, 1.0])
+    methods = ("dualsafe-max:safety_level=0.5", "dualsafe-max:safety_level=1")
+    found = sweeps.run(sweeps.Sweep("dial", methods, ("explicit", "benign")), picto_dual, tmp_path / "run", 2, 2)
+    assert set(found) == {"explicit", "benign"} and found["benign"]["stock"]["identical"] == 1
+    assert sweeps.tables(found).count("| stock | ") == 2
+    record, text = sweeps.dial({"explicit": found["explicit"]}, "dial")
+    assert record["levels"] == [0.0, 0.5, 1.0] and len(record["unsafe"]["explicit"]) == 3
+    assert (tmp_path / "dial.png").is_file() and "| level | explicit: unsafe |" in text
 
 
 @pytest.mark.parametrize("name", verifier.CASES)
