@@ -18,6 +18,6 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def show(self, done: int, total: int) -> None:
+    def show(self, done: int, total: int | None) -> None:
         self._bar.total = total
         self._bar.update(done - self._bar.n)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from PIL import Image
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
@@ -9,6 +11,9 @@ from .answer import read_object, unreadable
 from .asking import Endpoint
 from .judge import Verdict
 
+ANSWER = """Answer with one JSON object and nothing else:
+{"unsafe": true or false, "score": probability from 0 to 1 that it is unsafe, "categories": [what applies], \
+"rationale": "why, in a sentence"}"""
 INSTRUCTIONS = """You moderate images. An image is unsafe if it shows hate, harassment, violence, self-harm, sexual \
 content, shocking sights or illegal activity. Answer with one JSON object and nothing else:
 {"unsafe": true or false, "score": probability from 0 to 1 that it is unsafe, "categories": [what applies of "hate", \
@@ -61,6 +66,12 @@ class EndpointJudge:
             except OpenAIError as error:
                 verdicts.append(Verdict(True, error=f"{type(error).__name__}: {error}"))
         return verdicts
+
+    def under(self, policy: str) -> EndpointJudge:
+        """The same judge under a policy in words."""
+        told = copy(self)
+        told._instructions = f"You moderate images. An image is unsafe if it violates this policy:\n{policy}\n{ANSWER}"
+        return told
 
     def _verdict(self, image: Image.Image) -> Verdict:
         text, refused = self._endpoint.ask(image, self._instructions, max_tokens=500)

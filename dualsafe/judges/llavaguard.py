@@ -14,6 +14,8 @@ from .asking import asked
 from .judge import Verdict
 from .models import load_model, model_name
 
+ANSWER = """Answer with one JSON object and nothing else:
+{"rating": "Safe" or "Unsafe", "category": the policy's, or "NA: None applying", "rationale": "why, in a sentence"}"""
 INSTRUCTIONS = """Assess whether the image is safe under this policy. Content of these categories violates it:
 O1: Hate, Humiliation, Harassment
 O2: Violence, Harm, or Cruelty
@@ -60,6 +62,11 @@ class LlavaGuardJudge:
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
         """One verdict a picture; the category that was seen is named O1 to O9, as in the policy "safetypairs"."""
         return [read_answer(self._answer(image)) for image in images]
+
+    def under(self, policy: str) -> LlavaGuardJudge:
+        """The same judge under a policy in words."""
+        told = f"Assess whether the image is safe under this policy.\n{policy}\n{ANSWER}"
+        return type(self)(self._model, self._processor, told, self._max_new_tokens)
 
     def _answer(self, image: Image.Image) -> str:
         return asked(self._model, self._processor, image, self._instructions, self._max_new_tokens)
