@@ -58,13 +58,14 @@ mutants: .venv/.installed-test
 docs: .venv/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The app in a real browser (it needs chromium), and the service under load and fuzzing; both are part of test-all, too.
+# The app in a real browser (it needs chromium); and the service stopped, held up, fuzzed and walked through, in short. The
+# full length: `make test-all`, and `python benchmarks/serve_stress.py`.
 demo-app-test: .venv/.installed-test
 	$(BIN)/python -m pytest tests/test_demo.py tests/test_demo_browser.py
 
 serve-test: .venv/.installed-test
-	$(BIN)/python -m pytest tests/test_serve.py tests/test_serve_batching.py tests/test_serve_live.py \
-		tests/test_serve_fuzz.py tests/test_serve_load.py
+	$(BIN)/python -m pytest tests/test_serve.py tests/test_serve_batching.py tests/test_serve_live.py tests/test_serve_walk.py \
+		tests/test_serve_process.py tests/test_serve_fuzz.py tests/test_serve_load.py -m "not slow"
 
 # Every method on every prompt set, in short; the full form takes hours, a third less with two cores and `make -j2`.
 # Both go on where they were stopped.
@@ -79,7 +80,7 @@ bench-full-a: .venv/.installed-test
 	$(FULL) picto-explicit picto-implicit picto-neighbour --out out/bench-full-a
 
 bench-full-b: .venv/.installed-test
-	$(FULL) picto-synonym picto-obfuscated picto-benign --out out/bench-full-b
+	$(FULL) picto-synonym picto-obfuscated picto-context picto-benign --out out/bench-full-b
 
 # 2,000 verified pairs and their null edits; then who judges them well, and what a guard learns from them.
 pairs: .venv/.installed-test
@@ -92,7 +93,7 @@ pairs: .venv/.installed-test
 
 guards: pairs
 	$(BIN)/python benchmarks/unedited.py out/unedited
-	$(BIN)/dualsafe guard train out/pairs --null out/pairs-null --also unedited=out/unedited --seeds 100 --out out/guard
+	$(BIN)/dualsafe guard train out/pairs --null out/pairs-null --also unedited=out/unedited --seeds 100 --resume --out out/guard
 	$(BIN)/dualsafe guard eval out/pairs out/pairs-null --split test --judges picto --judges picto-clip \
 		--judges guard:out/guard/guard --judges picto-guard --judges picto-examiner --resume --out out/board
 

@@ -1,6 +1,19 @@
 """What goes wrong in a way a caller may want to tell apart."""
 
 
+class ArgumentError(ValueError):
+    """An argument can't be.
+
+    Args:
+        name: of the argument.
+        said: its value, and what is accepted.
+    """
+
+    def __init__(self, name: str, said: str):
+        super().__init__(f"{name}={said}" if not said.startswith("has ") else f"{name} {said}")
+        self.name = name
+
+
 class BenchError(ValueError):
     """A benchmark run can't be made, resumed or read."""
 

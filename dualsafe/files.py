@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -66,10 +67,46 @@ def write_png(path: Path, image: Image.Image, settings: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a folder's manifest.jsonl, none if there is no such file."""
+    """The rows of a folder's manifest.jsonl, none if there is no such file.
+
+    Raises:
+        ValueError: a line that is no JSON object; names it.
+    """
+    path, rows = folder / "manifest.jsonl", []
+    if not path.exists():
+        return []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}, is no JSON object: mend it, take it out, or name another folder")
+        rows.append(row)
+    return rows
+
+
+def add_to_manifest(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Appends rows to a folder's manifest.jsonl, all or none; another process may do so at the same time."""
     path = folder / "manifest.jsonl"
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    content = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+    with path.open("ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            if not before:
+                path.unlink()
+            raise
 
 
-def write_manifest(folder: Path, rows: list[dict[str, Any]]) -> None:
-    write_text(folder / "manifest.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+def claim(path: Path) -> bool:
+    """Makes an empty file at `path`; False if there is one already, which stays as it is."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    return True

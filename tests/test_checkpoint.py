@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from dualsafe import PICTO, CheckpointError, DualLatentPipeline
+from dualsafe import PICTO, AutoDualLatentPipeline, CheckpointError, DualLatentPipeline
 
 
 @pytest.fixture
@@ -55,3 +55,9 @@ def test_a_checkpoint_in_half_precision_is_loaded_in_float32():
     assert {pipe.unet.dtype, pipe.text_encoder.dtype, pipe.vae.dtype} == {torch.float32}
     half = DualLatentPipeline.from_pretrained(PICTO, dtype=torch.float16)
     assert {half.unet.dtype, half.text_encoder.dtype, half.vae.dtype} == {torch.float16}
+
+
+@pytest.mark.parametrize("loader", [DualLatentPipeline, AutoDualLatentPipeline])
+def test_the_bundled_checkpoint_goes_by_its_name(loader):
+    pipe = loader.from_pretrained("dualsafe/picto")
+    assert pipe.config["_name_or_path"] == PICTO and pipe._policy(None).id == "picto"

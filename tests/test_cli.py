@@ -72,6 +72,15 @@ def test_a_pair_and_a_grid(model, tmp_path):
         (["a cat", "--safety-level", "2"], "safety_level=2.0"),
         (["a cat", "--safety-level", "nan"], "safety_level=nan"),
         (["a cat", "--safety-level", "extreme"], "safety_level='extreme'"),
+        (["a cat", "--guidance-scale", "nan"], "guidance_scale=nan must be a finite number"),
+        (["a cat", "--guidance-scale", "-1"], "guidance_scale=-1.0: the least that is accepted here is 0"),
+        (["a cat", "--seed", "-1"], "seed=-1 must be a whole number"),
+        (["a cat", "a dog", "--seed", str(2**53 - 1)], "seed="),
+        (["a cat", " "], "prompt=' ': say what to draw"),
+        (["a cat", "x" * 4001], "4001 characters, over the 4000"),
+        (["a cat", "a nude 9 year old child"], "child"),
+        (["a cat", "--device", "mps"], "--device mps"),
+        (["a cat", "--device", "meta"], "--device meta"),
         (["a cat", "a dog", "--safe-prompt", "a cow"], "--safe-prompt was given 1 times"),
         (["a cat", "--model", "/nowhere"], "/nowhere is not a folder"),
         (["a cat", "--device", "abacus"], "--device abacus"),
@@ -84,6 +93,28 @@ def test_bad_arguments_exit_2_with_one_line(tmp_path, arguments, said):
     assert result.exit_code == 2
     assert said in result.output
     assert "Traceback" not in result.output and not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_name_is_refused(model):
+    for empty in ("", " "):
+        result = run("a cat", "--model", model, "--out", empty, *QUICK)
+        assert result.exit_code == 2 and "name a folder" in result.output
+
+
+def test_what_is_in_the_folder_stays(model, tmp_path):
+    kept = {name: name for name in ("00000_safe.png", "00004_unsafe.png", "grid.png", "grid_00001.png")}
+    for name in kept:
+        (tmp_path / name).write_text(name)
+    result = run("a cat", "--pair", "--grid", "--model", model, "--out", str(tmp_path), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert {name: (tmp_path / name).read_text() for name in kept} == kept
+    assert {"00005_safe.png", "00005_unsafe.png", "grid_00002.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_broken_manifest_is_found_before_anything_is_drawn(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text('{"prompt": "a cat"}\n{"prompt":\n')
+    result = run("a cat", "--out", str(tmp_path), "--model", "/nowhere")  # which would be found next
+    assert result.exit_code == 2 and "manifest.jsonl, line 2, is no JSON object" in result.output
 
 
 def test_out_that_is_a_file_exits_2(model, tmp_path):

@@ -52,7 +52,7 @@ def said(prompt: str, **report) -> str:
 def test_the_report_names_the_word_its_stand_in_and_the_category():
     text = said("a knife", decision="dual", safe_prompt="a flower", mask_area=0.32)
     assert "“knife” was replaced by “flower” because the policy “picto” names it under violence." in text
-    assert "32% of the picture was allowed to change." in text and "94 denoiser rows" in text
+    assert "32% of the picture was allowed to change." in text and "94 passes through the model" in text
     assert "“blood” was taken out" in said("a man in blood", decision="dual")
 
 

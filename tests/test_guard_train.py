@@ -172,6 +172,17 @@ def test_a_run_writes_curves_a_table_a_plot_and_a_guard(pairs, tmp_path):
     assert (out / "curve.png").stat().st_size > 10_000 and "| 8-32 |" in (out / "table.md").read_text()
     judge = load_judge(f"guard:{out / 'guard'}")
     assert name_of(judge) == results["guard"]["name"] and judge.about["data"] == "abcd"
+    again = [*asked, "--null", str(nulls)]
+    refused = CliRunner().invoke(app, again)
+    assert refused.exit_code == 2 and "holds a training run already: resume it" in refused.output
+    assert CliRunner().invoke(app, [*again, "--resume", "--seeds", "6"]).exit_code == 2  # of other settings
+    heads = (out / "heads.jsonl").read_bytes()
+    (out / "heads.jsonl").write_bytes(heads[: len(heads) // 2])  # as a kill in the midst of a line leaves it
+    (out / "curve.json").unlink()
+    resumed = CliRunner().invoke(app, [*again, "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    assert (out / "heads.jsonl").read_bytes() == heads
+    assert json.loads((out / "curve.json").read_text())["points"] == results["points"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,8 +24,8 @@ from dualsafe.serve.app import create_app
 from dualsafe.serve.settings import find_keys
 
 EXPLICIT, BENIGN = "a man in blue with a knife in a park", "a cat in purple on a street"
-QUICK = {"name": "picto", "steps": 3, "max_wait": 0.0}
-PATH = "/v1/images/generations"
+QUICK = {"name": "picto", "steps": 3, "min_steps": 1, "max_wait": 0.0}
+PATH, EDITS = "/v1/images/generations", "/v1/images/edits"
 
 
 def picture(text: str) -> Image.Image:
@@ -106,6 +107,13 @@ def test_what_is_left_out_is_the_services_own(client, picto_dual, seeds):
         ({"safety_level": 0}, 400, "safety_level", "safety_level=0.0: the minimum here is 1"),
         ({"safety_level": 1.5}, 400, "safety_level", "give a number in [0, 1]"),
         ({"safety_level": "much"}, 400, "safety_level", "safety_level='much'"),
+        ({"prompt": " \n"}, 400, "prompt", "say what to draw"),
+        ({"steps": 10**400}, 400, "steps", "the most"),
+        ({"seed": 2**53 - 1, "n": 2}, 400, "seed", "with one for each picture"),
+        ({"background": "transparent"}, 400, "background", "background='transparent'"),
+        ({"output_format": "webp"}, 400, "output_format", "output_format='webp'"),
+        ({"partial_images": 2}, 400, "partial_images", "partial_images=2"),
+        ({"style": "vague"}, 400, "style", "style='vague'"),
         ({"return_pair": True}, 400, "return_pair", "unsafe originals don't leave"),
         ({"model": "dall-e-3"}, 404, "model", "model='dall-e-3' is not served here: 'picto' is"),
         ({"sed": 3}, 400, "sed", "unknown parameter: did you mean 'seed'?"),
@@ -131,11 +139,12 @@ def test_what_cant_be_is_refused_in_a_sentence(client, body, status, param, said
         (b'{"prompt": "\\ud800"}', "prompt='\\ud800'"),
         (b'{"prompt": "a cat", "\\ud800\\u0430": 1}', ""),
         (b'{"prompt": "\xff"}', ""),
+        (b"\xff\xfe{\x00", ""),
     ],
 )
 def test_no_body_is_too_strange(client, content, said):
     answer = client.post(PATH, content=content, headers={"content-type": "application/json"})
-    assert answer.status_code == 400 and said in error(answer)["message"]
+    assert answer.status_code == 400 and said in error(answer)["message"] and error(answer)["code"]
 
 
 def test_other_bodies_paths_and_methods(client):
@@ -260,8 +269,13 @@ def test_metrics_and_documents(client):
         "dualsafe_queue_pictures 0.0",
     ):
         assert line in text, line
-    assert client.get("/openapi.json").json()["paths"].keys() == {PATH, "/v1/models", "/health", "/metrics"}
-    assert client.get("/docs").status_code == 200
+    assert client.get("/openapi.json").json()["paths"].keys() == {
+        *(PATH, EDITS, "/v1/models", "/v1/models/{name}", "/health", "/metrics")
+    }
+    page = client.get("/docs")
+    assert page.status_code == 200 and "safety_level" in page.text and "withheld" in page.text
+    assert not re.search(r"<script|<link|src=|url\(|https?:", page.text)  # it works where nothing else is reached
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +284,8 @@ def test_metrics_and_documents(client):
         ({"default_level": "low"}, "default_level=0.25 is under min_level=1.0"),
         ({"min_level": "none"}, "min_level"),
         ({"steps": 51}, "steps=51 is over max_steps=50"),
+        ({"steps": 7}, "steps=7 is under min_steps=8"),
+        ({"allowed_hosts": ("http://x",)}, "without a port"),
         ({"max_n": 65}, "max_n=65 pictures don't fit in max_queue=64"),
         ({"sizes": ("64",)}, "WIDTHxHEIGHT"),
         ({"policies": ("picto", "picto")}, "twice"),

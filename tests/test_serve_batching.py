@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 
 from dualsafe.serve.batching import Batcher, Closed, Full
+from dualsafe.serve.pace import Pace
 
 
 class Work:
@@ -109,3 +110,57 @@ def test_closing_finishes_what_is_queued_and_takes_nothing_new(work):
     assert all(f.done() for f in futures) and not batcher.is_serving
     with pytest.raises(Closed):
         batcher.submit("a", [1])
+
+
+def test_who_is_sent_away_is_told_when_all_that_runs_and_waits_is_drawn(work):
+    pace = Pace()
+    pace.learn(pictures=1, steps=10, seconds=20.0)
+    steps = {"first": 10, "a": 5, "b": 25}
+    batcher = busy(work, max_batch=2, max_queue=4, steps_of=steps.get, pace=pace)
+    batcher.submit("a", [1, 2, 3])
+    batcher.submit("b", [4])
+
+    def retry_after() -> int:
+        with pytest.raises(Full) as caught:
+            batcher.submit("b", [5])
+        return caught.value.retry_after
+
+    # 10 steps at work; 5 of two pictures, which take as long as twice one; 5 of one; 25
+    assert 20 + 20 + 10 + 50 - 1 <= retry_after() <= 20 + 20 + 10 + 50
+    for _ in range(9):
+        batcher.step()  # much faster than was thought
+    assert 80 <= retry_after() <= 82
+    work.may_go.set()
+    batcher.close()
+
+
+def test_a_larger_call_takes_longer_until_one_was_seen():
+    pace = Pace()
+    pace.learn(2, 10, 10.0)
+    assert pace.seconds(1, 4) == 4 and pace.seconds(4, 4) == 8
+    pace.learn(4, 10, 12.0)
+    assert pace.seconds(4, 5) == 6
+
+
+def test_aborting_answers_everybody_at_once_and_ends_the_work_with_its_next_step():
+    begun, go = Event(), Event()
+
+    def work(kind, items):
+        begun.set()
+        go.wait(10)
+        batcher.step()
+        raise AssertionError("it went on")
+
+    batcher = Batcher(work, 2, 8, 0.0)
+    futures = batcher.submit("a", [1, 2]) + batcher.submit("b", [3])
+    assert begun.wait(10)
+    batcher.abort()
+    for future in futures:
+        with pytest.raises(Closed):
+            future.result(0)
+    assert batcher.is_serving is False and not batcher.has_ended
+    with pytest.raises(Closed):
+        batcher.submit("a", [4])
+    go.set()
+    batcher.close()
+    assert batcher.has_ended and batcher.is_idle

@@ -16,12 +16,12 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-import uvicorn
 from PIL import Image
 
 from dualsafe.judges import Verdict
 from dualsafe.serve import ServeSettings
 from dualsafe.serve.app import create_app
+from dualsafe.serve.server import Server
 
 EXPLICIT, BENIGN = "a man in blue with a knife in a park", "a cat in purple on a street"
 PATH = "/v1/images/generations"
@@ -40,14 +40,14 @@ class Gate:
 
 
 class Live:
-    """A uvicorn server on loopback, in a thread."""
+    """A server on loopback, in a thread."""
 
-    def __init__(self, app, drain: int = 10):
+    def __init__(self, app, settings: ServeSettings):
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=drain))
+        self.server = Server(app, settings, log_level="error")
         self.thread = Thread(target=self.server.run, args=([self.socket],))
         self.thread.start()
         while not self.server.started:
@@ -72,8 +72,8 @@ class Live:
 def live(picto_dual) -> Callable:
     @contextmanager
     def open_(verify=None, **settings) -> Iterator[Live]:
-        given = {"name": "picto", "steps": 2, "max_wait": 0.0} | settings
-        live = Live(create_app(picto_dual, ServeSettings(**given), verify=verify))
+        given = ServeSettings(**{"name": "picto", "steps": 2, "min_steps": 1, "max_wait": 0.0, "drain": 10} | settings)
+        live = Live(create_app(picto_dual, given, verify=verify), given)
         try:
             yield live
         finally:
@@ -181,8 +181,10 @@ def test_stopping_finishes_what_has_begun_and_what_waits(live, pool):
         server.until("dualsafe_queue_pictures", 1)
         server.server.should_exit = True
         time.sleep(0.3)
-        with pytest.raises(httpx2.TransportError):
-            server.ask()
+        refused = server.ask()
+        assert refused.status_code == 503 and refused.json()["error"]["code"] == "stopping"
+        assert int(refused.headers["retry-after"]) >= 1 and refused.headers["connection"] == "close"
+        assert httpx2.get(f"{server.url}/health").json()["status"] == "stopping"
         gate.opened.set()
         assert [answer.result().status_code for answer in answers] == [200, 200]
         server.thread.join(10)

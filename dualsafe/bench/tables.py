@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from ..errors import TaskError
 from ..files import sha256_of
 from ..optional import needed
 
+LONGEST_CELL = 131_072
+"""Characters of a CSV cell; a row with a longer one can't be read."""
+csv.field_size_limit(1 << 28)  # of the module: its own limit refuses the whole file
 Row = dict[str, Any] | str
 """Column -> cell, or why the row can't be read."""
 
@@ -91,7 +95,15 @@ def _cells(path: Path) -> Iterator[list[str]]:
 
 
 def _csv_columns(path: Path) -> tuple[str, ...]:
-    return tuple(name.strip() for name in next(_cells(path), []))
+    """
+    Raises:
+        TaskError: a name twice, so that nobody knows which is meant.
+    """
+    names = tuple(name.strip() for name in next(_cells(path), []))
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise TaskError(f"{path} has two columns called {twice[0]!r}: rename one")
+    return names
 
 
 def _csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
@@ -101,6 +113,8 @@ def _csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
     for cells in rows:
         if any(cells[len(columns) :]):
             yield f"has more than {len(columns)} cells"
+        elif (longest := max(map(len, cells))) > LONGEST_CELL:
+            yield f"has a cell of {longest} characters, over {LONGEST_CELL}"
         else:
             yield {name: cell for name, cell in zip(columns, cells) if name in wanted}
 

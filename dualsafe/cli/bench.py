@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .bar import Bar
-from .failure import one_line_errors, resumable
+from .failure import folder_of, one_line_errors, resumable
 from .load import is_picto, load_pipeline
 
 if TYPE_CHECKING:
     from ..bench.tasks import Task
 
-bench = typer.Typer(no_args_is_help=True, help="Benchmark: every safety method in one harness.")
+bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Benchmark: every safety method in one harness.")
 
 
-@bench.command("ls")
+@bench.command("ls", epilog="Example: dualsafe bench ls")
 def list_all() -> None:
     """Lists tasks, methods and attacks."""
     from ..baselines.registry import names
@@ -33,7 +33,7 @@ def list_all() -> None:
     typer.echo(f"attacks\n  {', '.join(ATTACKS)}")
 
 
-@bench.command()
+@bench.command(epilog="Example: dualsafe bench validate i2p --file i2p_benchmark.csv")
 def validate(
     tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files.")],
     file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
@@ -59,13 +59,13 @@ def validate(
                 typer.echo(f"  {note}")
 
 
-@bench.command()
+@bench.command(epilog="Example: dualsafe bench run picto-explicit --limit 20 --out out/bench")
 def run(
     tasks: Annotated[
         list[str],
         typer.Argument(metavar="TASK...", help="Names or YAML files, see `bench ls`; or custom, with --file."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="Folder of the run.")],
     methods: Annotated[list[str] | None, typer.Option(help="Once for each; all that need no choice otherwise.")] = None,
     model: Annotated[str, typer.Option(help="Checkpoint in the diffusers layout, or picto.")] = "picto",
     file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
@@ -79,13 +79,16 @@ def run(
         str, typer.Option(metavar="FILE", help="AlexNet's weights for LPIPS; hub: torch hub's, if there; or none.")
     ] = "hub",
     inception: Annotated[
-        str, typer.Option(metavar="FILE", help="Inception's, for FID and KID of benign tasks; likewise.")
+        str,
+        typer.Option(
+            metavar="FILE", help="Inception's weights, for FID and KID of benign tasks; hub or none, as for LPIPS."
+        ),
     ] = "hub",
     seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Prompts of each task.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many prompts of each task.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
     guidance_scale: Annotated[float | None, typer.Option(help="Instead of the task's or row's own.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 20,
     pictures: Annotated[int, typer.Option(min=0, help="Keep pictures, unsafe ones too, of so many prompts.")] = 0,
     attack: Annotated[list[str] | None, typer.Option(help="Attack the prompts first; once for each.")] = None,
     budget: Annotated[int, typer.Option(min=1, help="Pictures that an attacker may ask for, per prompt.")] = 20,
@@ -133,7 +136,7 @@ def run(
         typer.echo(out / "report.html")
 
 
-@bench.command()
+@bench.command(epilog="Example: dualsafe bench report out/bench")
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Scores a run again and draws its report, without a model."""
     with one_line_errors():
@@ -143,10 +146,12 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
         typer.echo(folder / "report.html")
 
 
-@bench.command()
+@bench.command(epilog="Example: dualsafe bench merge out/a out/b --out out/both")
 def merge(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs of different tasks.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run that holds them all.")],
+    out: Annotated[
+        Path, typer.Option(parser=folder_of, metavar="FOLDER", help="Folder of the run that holds them all.")
+    ],
 ) -> None:
     """Makes one run of several, of different tasks and the same settings, and scores it."""
     with one_line_errors():
@@ -156,7 +161,7 @@ def merge(
         typer.echo(write_report(merged(folders, out)))
 
 
-@bench.command()
+@bench.command(epilog="Example: dualsafe bench compare out/bench:stock out/bench:dual")
 def compare(
     a: Annotated[str, typer.Argument(metavar="FOLDER:METHOD", help="A run's folder and one of its methods.")],
     b: Annotated[str, typer.Argument(metavar="FOLDER:METHOD", help="The other; the same folder or another.")],
@@ -171,6 +176,23 @@ def compare(
         shared = [name for name in read_run(folder_a)["tasks"] if name in read_run(folder_b)["tasks"]]
         for name in task or shared:
             typer.echo(compared(folder_a, method_a, folder_b, method_b, name).in_words)
+
+
+@bench.command(epilog="Example: dualsafe bench claim out/bench")
+def claim(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    ours: Annotated[list[str] | None, typer.Option(help="Methods whose front it is; all of ours otherwise.")] = None,
+) -> None:
+    """Checks that our front lies inside every other method's on every set; exits 1 where it does not."""
+    with one_line_errors():
+        from ..bench.claim import compared, table
+        from ..bench.record import read_results
+
+        found = compared(read_results(folder), ours or ())
+        typer.echo(table(found))
+        if outside := [each for each in found if not each.inside]:
+            typer.echo(f"not inside: {len(outside)} of {len(found)}", err=True)
+            raise typer.Exit(1)
 
 
 def _run_and_method(text: str) -> tuple[Path, str]:

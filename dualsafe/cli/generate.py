@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failure import one_line_errors
-from .load import load_pipeline
+from ..checks import check_number, check_prompt, check_seed, level_of
+from .failure import folder_of, one_line_errors
+from .load import is_picto, load_pipeline
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +33,7 @@ def generate(
     pair: Annotated[bool, typer.Option("--pair", help="Also write the unsafe original.")] = False,
     grid: Annotated[bool, typer.Option("--grid", help="Draw original and safe side by side over levels.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
-    guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance.")] = 5.0,
+    guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance, 0 or more.")] = 5.0,
     seed: Annotated[int | None, typer.Option(help="Seed of the first picture; the next ones count up.")] = None,
     policy: Annotated[
         str | None, typer.Option(help="Name of a shipped policy or a YAML file; picto's for picto, else i2p.")
@@ -40,64 +41,67 @@ def generate(
     num_images: Annotated[int, typer.Option(min=1, help="Pictures for each prompt.")] = 1,
     model: Annotated[str | None, typer.Option(help="Checkpoint in the diffusers layout; the bundled picto.")] = None,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option(parser=folder_of, metavar="FOLDER", help="For the pictures; what is in it stays.")
+    ] = Path("out"),
 ) -> None:
     """Draws safe pictures of PROMPT... and writes them, with their settings, to a folder."""
     with one_line_errors():
-        level = _level(safety_level)
-        if policy is not None:
-            _check_policy(policy)
+        level = level_of(safety_level)
+        for prompt in prompts:
+            check_prompt(prompt)
         if safe_prompt and len(safe_prompt) != len(prompts):
             raise ValueError(f"--safe-prompt was given {len(safe_prompt)} times for {len(prompts)} prompts")
+        check_number("guidance_scale", guidance_scale, 0)
         seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+        check_seed(seed, len(prompts) * num_images)
+        policy = policy or ("picto" if is_picto(model) else "i2p")
+        _check_policy(prompts, level, safe_prompt, policy)
+        _check_folder(out)
         pipe = load_pipeline(model, device)
-        folder = _folder(out)
+        loop = _judges(pipe) if verify else {}
+        out.mkdir(parents=True, exist_ok=True)
         options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
         settings = {"model": model or "picto", **options}
-        loop = _judges(pipe) if verify else {}
         safe_prompts: Sequence[str | None] = safe_prompt or [None] * len(prompts)
         calls = [
             options | {"prompt": prompt, "safe_prompt": safe, "policy": policy}
             for prompt, safe in zip(prompts, safe_prompts)
         ]
-        written = []
         for i, call in enumerate(calls):
             seeds = [seed + i * num_images + k for k in range(num_images)]
-            written += _pictures(pipe, folder, call, seeds, settings, safety_level=level, return_pair=pair, **loop)
+            for path in _pictures(pipe, out, call, seeds, settings, safety_level=level, return_pair=pair, **loop):
+                typer.echo(path)
         if grid:
-            written.append(_grid(pipe, folder, calls, seed, num_images))
-        for path in written:
-            typer.echo(path)
+            typer.echo(_grid(pipe, out, calls, seed, num_images))
 
 
-def _check_policy(policy: str) -> None:
+def _check_policy(prompts: list[str], level: float, safe_prompts: list[str] | None, policy: str) -> None:
+    """
+    Raises:
+        ValueError: no such policy, or a prompt of which it never draws anything.
+    """
+    from ..conditions import decide
     from ..policy import resolve
 
-    resolve(policy)
+    safe = None if safe_prompts is None else [*safe_prompts]
+    decide({"prompt": prompts}, [level] * len(prompts), safe, False, resolve(policy))
 
 
-def _level(text: str) -> float:
-    from ..config import resolve_level
+def _check_folder(folder: Path) -> None:
+    """
+    Raises:
+        ValueError: its manifest can't be read.
+    """
+    from ..files import read_manifest
 
-    try:
-        level: float | str = float(text)
-    except ValueError:
-        level = text
-    return resolve_level(level)
+    read_manifest(folder)
 
 
 def _judges(pipe: DualLatentPipeline) -> dict[str, Any]:
     from ..judges import judge_of
 
     return dict.fromkeys(("preview", "verify"), judge_of(pipe))
-
-
-def _folder(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(f"--out {out} is a file, not a folder") from error
-    return out
 
 
 def _draw(pipe: DualLatentPipeline, call: dict[str, Any], seeds: list[int], **more: Any) -> Any:
@@ -116,29 +120,43 @@ def _pictures(
     **asked: Any,
 ) -> list[Path]:
     """Draws one prompt's pictures and writes them with their manifest rows; returns the files."""
-    from ..files import read_manifest, write_manifest, write_png
+    from ..files import add_to_manifest
 
     output = _draw(pipe, call, seeds, **asked)
-    rows = read_manifest(folder)
     paths = []
     for k, report in enumerate(output.safety):
         row = {"prompt": call["prompt"], **settings, **report.to_dict()}
         sides: dict[str, Image.Image] = {"safe": output.images[k]}
         if asked["return_pair"]:
             sides["unsafe"] = output.unsafe_images[k]
-        for side, image in sides.items():
-            path = folder / f"{len(rows):05d}_{side}.png"
-            write_png(path, image, {**row, "side": side})
-            row[f"{side}_file"] = path.name
-            paths.append(path)
-        rows.append(row)
-    write_manifest(folder, rows)
+        files = _write(folder, {f"{side}.png": (image, {**row, "side": side}) for side, image in sides.items()})
+        add_to_manifest(folder, [row | {f"{side}_file": file.name for side, file in zip(sides, files)}])
+        paths += files
+    return paths
+
+
+def _write(folder: Path, pictures: dict[str, tuple[Image.Image, dict[str, Any]]]) -> list[Path]:
+    """Writes pictures, name -> picture and its settings, under the first number that none of them has yet."""
+    from ..files import claim, write_png
+
+    taken = [path.name.partition("_")[0] for path in folder.glob("*_*.png")]
+    number = max((int(name) + 1 for name in taken if name.isdecimal()), default=0)
+    while not claim(folder / f"{number:05d}_safe.png"):  # another process draws here, too
+        number += 1
+    paths = [folder / f"{number:05d}_{name}" for name in pictures]
+    try:
+        for path, (image, settings) in zip(paths, pictures.values()):
+            write_png(path, image, settings)
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
     return paths
 
 
 def _grid(pipe: DualLatentPipeline, folder: Path, calls: list[dict[str, Any]], seed: int, num_images: int) -> Path:
-    """Writes grid.png: a row a picture, the original and then rising levels from one seed."""
-    from ..files import write_png
+    """Writes a grid: a row a picture, the original and then rising levels from one seed."""
+    from ..files import claim, write_png
     from ..grid import draw_grid
 
     rows, titles = [], []
@@ -147,6 +165,11 @@ def _grid(pipe: DualLatentPipeline, folder: Path, calls: list[dict[str, Any]], s
             rows.append([_draw(pipe, call, [seed_k], safety_level=at).images[0] for at in (0.0, *GRID_LEVELS)])
             titles.append(f"{call['prompt']}   (seed {seed_k})")
     columns = ["original", *(f"level {at:g}" for at in GRID_LEVELS)]
-    path = folder / "grid.png"
-    write_png(path, draw_grid(rows, columns, titles), {"levels": [0.0, *GRID_LEVELS], "calls": calls, "seed": seed})
+    paths = (folder / name for name in ("grid.png", *(f"grid_{n:05d}.png" for n in range(1, 100_000))))
+    path = next(path for path in paths if claim(path))
+    try:
+        write_png(path, draw_grid(rows, columns, titles), {"levels": [0.0, *GRID_LEVELS], "calls": calls, "seed": seed})
+    except BaseException:
+        path.unlink()
+        raise
     return path

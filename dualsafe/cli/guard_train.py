@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from .bar import Bar
-from .failure import one_line_errors
+from .failure import folder_of, one_line_errors, resumable
 from .load import device_of
 
 
 def train(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder of a pair run.")],
-    out: Annotated[Path, typer.Option(help="Folder for curve.json, curve.png, table.md and the guard.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=folder_of, metavar="FOLDER", help="Folder for curve.json, curve.png, table.md and the guard."
+        ),
+    ],
     features: Annotated[str, typer.Option(help="picto-clip, clip:PATH, or vision:PATH.")] = "picto-clip",
     n: Annotated[str, typer.Option("--n", help="Training pictures: 8..1024, doubling, or 8,32,128.")] = "8..1024",
     seeds: Annotated[int, typer.Option(min=5, help="Draws of each arm and size.")] = 20,
@@ -30,6 +35,7 @@ def train(
     null: Annotated[
         list[Path] | None, typer.Option(help="Pair run of null edits for the real-or-edited control, once for each.")
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
 ) -> None:
     """Trains guards on PAIRS: paired, unpaired and augmented arms at equal numbers of pictures."""
@@ -50,8 +56,8 @@ def train(
             also=dict(_named(text) for text in also or ()),
             nulls=tuple(null or ()),
         )
-        with Bar("head") as bar:
-            results = train(settings, out, device_of(device), bar.show)
+        with resumable(out), Bar("head") as bar:
+            results = train(settings, out, device_of(device), bar.show, resume)
         if results["left_out"]:
             typer.echo(f"left out, too few training pairs: n = {', '.join(map(str, results['left_out']))}", err=True)
         typer.echo((out / "table.md").read_text(encoding="utf-8"))

@@ -10,22 +10,24 @@ from typing import Annotated
 import typer
 
 from .bar import Bar
-from .failure import FAILED, one_line_errors, resumable
+from .failure import FAILED, folder_of, one_line_errors, resumable
 from .load import device_of, is_picto
 
-pairs = typer.Typer(no_args_is_help=True, help="Pairs of pictures that differ only in what a policy names.")
+pairs = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Pairs of pictures that differ only in what a policy names."
+)
 
 
-@pairs.command()
+@pairs.command(epilog="Example: dualsafe pairs run --prompts picto:explicit --limit 100 --out out/pairs")
 def run(
     prompts: Annotated[str, typer.Option(help="CSV, TSV, JSONL or parquet; or picto:SET (picto:explicit).")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="Folder of the run.")],
     kind: Annotated[str, typer.Option(help="counterfactual, null_edit or real_edit.")] = "counterfactual",
     editor: Annotated[str, typer.Option(help="dual, img2img, pix2pix:PATH, kontext:PATH, exact or null.")] = "dual",
     model: Annotated[str | None, typer.Option(help="Checkpoint in the diffusers layout; the bundled picto.")] = None,
     policy: Annotated[str | None, typer.Option(help="A shipped policy's name or a YAML file.")] = None,
-    pairs_per_prompt: Annotated[int, typer.Option(min=1)] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Prompts.")] = None,
+    pairs_per_prompt: Annotated[int, typer.Option(min=1, help="Pairs of each prompt, each from its own seed.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many prompts at most.")] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Pairs of a shard, the unit of work.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
     guidance_scale: Annotated[float | None, typer.Option(help="The pipeline's own; 5 for picto.")] = None,
@@ -35,11 +37,11 @@ def run(
     judge: Annotated[list[str] | None, typer.Option(help="Who verifies, once for each; two for picto.")] = None,
     threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of verification.")] = None,
     judge_timeout: Annotated[float | None, typer.Option(help="Seconds for a judge's answer.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs drawn together.")] = 16,
     keep_unverified: Annotated[bool, typer.Option("--keep-unverified", help="Write those too, marked so.")] = False,
     run_id: Annotated[str, typer.Option(help="Names the draw: seeds come from it.")] = "0",
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
-    workers: Annotated[int, typer.Option(min=1)] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, or ray's actors.")] = 1,
     shard_range: Annotated[str | None, typer.Option(help="A:B, this machine's part of the shards; 0:0 plans.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
@@ -91,31 +93,37 @@ def run(
             return
         stages = {"jobs": stats["jobs"], **stats["stages"]}
         typer.echo(", ".join(f"{name} {count}" for name, count in stages.items()) + f", errors {stats['errors']}")
+        if not stats["stages"]["written"]:
+            raise RuntimeError(f"no pair was written: {out / 'stats.json'} says what was declined or rejected, and why")
         typer.echo(out / "README.md")
 
 
-@pairs.command()
+@pairs.command(epilog="Example: dualsafe pairs verify out/pairs")
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     repair: Annotated[bool, typer.Option("--repair", help="Let --resume make the wrong shards again.")] = False,
 ) -> None:
     """Checks that every shard is whole: no pair lost, none twice, every picture as it was made."""
     with one_line_errors():
-        from ..pairs.check import check
+        from ..pairs.check import check, foreign
 
+        for path in foreign(folder):
+            typer.echo(f"{path} isn't of this run, and nothing reads it: move it away")
         wrong = 0
         for index, reason in check(folder, repair):
             typer.echo(f"shard {index}: {reason}")
             wrong += 1
-        typer.echo(f"{wrong} shards are missing or wrong" if wrong else "every shard is whole")
+        next_ = "make them again" if repair else "with --repair they are made again by"
+        mending = f"{wrong} shards are missing or wrong: {next_} the run's own command with --resume"
+        typer.echo(mending if wrong else "every shard is whole")
         if wrong:
             raise typer.Exit(FAILED)
 
 
-@pairs.command()
+@pairs.command(epilog="Example: dualsafe pairs export out/pairs --format parquet --out out/table")
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    out: Annotated[Path, typer.Option(help="A new folder.")],
+    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="A new folder.")],
     format: Annotated[str, typer.Option(help="imagefolder, parquet or dpo.")] = "parquet",
 ) -> None:
     """Writes a run's pairs in a form that other libraries open."""

@@ -9,10 +9,12 @@ import typer
 
 from .failure import one_line_errors
 
-policies = typer.Typer(no_args_is_help=True, help="Policies: what is unsafe, and what may stand in for it.")
+policies = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Policies: what is unsafe, and what may stand in for it."
+)
 
 
-@policies.command("ls")
+@policies.command("ls", epilog="Example: dualsafe policy ls")
 def list_policies() -> None:
     """Lists the shipped policies."""
     from ..policy import SHIPPED, resolve
@@ -22,7 +24,7 @@ def list_policies() -> None:
         typer.echo(f"{name}  version {policy.version}  {policy.hash}  {policy.description}")
 
 
-@policies.command()
+@policies.command(epilog="Example: dualsafe policy show i2p")
 def show(policy: Annotated[str, typer.Argument(help="A shipped policy's name or a YAML file.")]) -> None:
     """Shows a policy's categories, concepts and exceptions."""
     from ..policy import resolve
@@ -39,7 +41,7 @@ def show(policy: Annotated[str, typer.Argument(help="A shipped policy's name or 
             typer.echo(f"  except: {', '.join(category.exceptions)}")
 
 
-@policies.command()
+@policies.command(epilog="Example: dualsafe policy validate my_policy.yaml")
 def validate(file: Annotated[Path, typer.Argument(help="A policy's YAML file.")]) -> None:
     """Checks a policy file; exit 2 says what is wrong with it."""
     from ..policy import Policy

@@ -92,7 +92,7 @@ def _controls(studio: Studio, steps: int, guidance_scale: float, examples: tuple
         level = gr.Slider(0, 1, 1.0, step=0.05, label="Safety level", elem_id="level", buttons=[])
         gr.HTML(look.ticks(), padding=False, elem_classes="below")
     with gr.Row():
-        draw = gr.Button("Draw", variant="primary", min_width=100, elem_id="draw")
+        draw = gr.Button(look.DRAW, variant="primary", min_width=100, elem_id="draw")
         cancel = gr.Button("Cancel", interactive=False, min_width=100, elem_id="cancel")
     with gr.Column(elem_classes="more"):
         policy = gr.Dropdown(list(studio.policies), value=first, label="Policy", elem_id="policy")
@@ -155,9 +155,9 @@ def _wire(desk: Desk, controls: Controls, stage: Stage) -> None:
     buttons = [controls.draw, controls.cancel, stage.ladder]
     view = [stage.shown, stage.plain, stage.masked]
     asked = [getattr(controls, name) for name in WISHED]
-    starts = gr.on(
-        [controls.draw.click, controls.prompt.submit], desk.ready, outputs=buttons, trigger_mode="once", **AT_ONCE
-    )
+    drawing = [controls.draw.click, controls.prompt.submit]
+    gr.on(drawing, None, outputs=controls.draw, js=f"() => '{look.DRAWING}'", **AT_ONCE)  # before the server answers
+    starts = gr.on(drawing, desk.ready, outputs=buttons, trigger_mode="once", **AT_ONCE)
     drawn = starts.then(
         desk.draw,
         [*asked, stage.drawn],

@@ -16,6 +16,8 @@ from .pack import pack
 from .session import LADDER, Cancelled, DrawnPair, Studio, Wish
 from .words import sentences
 
+Shown = DrawnPair | str | None
+"""What the stage shows: a pair, why there is none, or nothing yet."""
 KEPT = 24
 """Pictures that a session remembers."""
 
@@ -31,8 +33,9 @@ class Desk:
         self.studio.ready(whose(request))
         return [gr.Button(interactive=on) for on in (False, True, False)]
 
-    def done(self, shown: DrawnPair | None) -> list[Any]:
-        return [gr.Button(interactive=on) for on in (True, False, shown is not None)]
+    def done(self, shown: Shown) -> list[Any]:
+        draw = gr.Button(look.DRAW, interactive=True)
+        return [draw, *(gr.Button(interactive=on) for on in (False, isinstance(shown, DrawnPair)))]
 
     def stop(self, request: gr.Request) -> None:
         self.studio.stop(whose(request))
@@ -52,7 +55,7 @@ class Desk:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:
-        """A new picture: seed, what is shown, and the history with it in front."""
+        """A new picture: seed, what is shown, and the history with it in front; or why there is none."""
         seed = random.SystemRandom().randrange(2**31) if anew else seed
         own_levels = {name: levels.get(name, 1.0) for name in own}
 
@@ -61,9 +64,9 @@ class Desk:
             return self.studio.draw(wish, whose(request), telling(progress))
 
         shown = in_words(work)
-        if shown is None:
-            return [gr.skip(), gr.skip(), gr.skip()]
-        return [seed, shown, [shown, *drawn][:KEPT]]
+        if isinstance(shown, DrawnPair):
+            return [seed, shown, [shown, *drawn][:KEPT]]
+        return [gr.skip(), gr.skip() if shown is None else shown, gr.skip()]
 
     def ladder(
         self,
@@ -74,17 +77,18 @@ class Desk:
     ) -> list[Any]:
         """What is shown with its ladder, in the history too."""
         with_ladder = in_words(lambda: self.studio.ladder(shown, whose(request), telling(progress)))
-        if with_ladder is None:
+        if not isinstance(with_ladder, DrawnPair):
             return [gr.skip(), gr.skip()]
         return [with_ladder, [with_ladder if other is shown else other for other in drawn]]
 
-    def show(self, shown: DrawnPair | None, plain: bool, masked: bool) -> list[Any]:
-        """Fills `Stage.picture`."""
-        if shown is None:
-            return [gr.skip()] * 5
+    def show(self, shown: Shown, plain: bool, masked: bool) -> list[Any]:
+        """Fills `Stage.picture`: no picture stays beside a prompt that was refused."""
+        if not isinstance(shown, DrawnPair):
+            said = look.EMPTY if shown is None else look.refused(shown)
+            return [None, said, gr.DownloadButton(interactive=False), gr.Column(visible=False), []]
         strip = [(picture, f"{level:g}") for picture, level in zip(shown.strip(plain), LADDER)]
         return [
-            shown.pair(plain, masked),
+            gr.ImageSlider(shown.pair(plain, masked), elem_classes=f"right-{shown.right}"),
             look.paragraphs(sentences(shown.report, shown.wish.prompt, shown.policy)),
             gr.DownloadButton(value=pack(shown, Path(self._folder.name), self.studio.model), interactive=True),
             gr.Column(visible=bool(strip)),
@@ -107,13 +111,14 @@ def telling(progress: gr.Progress) -> Callable[[float, str], Any]:
     return lambda share, text: progress(share, desc=text)
 
 
-def in_words(work: Callable[[], DrawnPair]) -> DrawnPair | None:
-    """What `work` gives, or None if it was stopped or went wrong, which the page then says in a sentence."""
+def in_words(work: Callable[[], DrawnPair]) -> Shown:
+    """What `work` gives; None if it was stopped, or a sentence if it went wrong; the page says both."""
     try:
         return work()
     except Cancelled:
         gr.Info("Nothing of it was kept.", title="Cancelled")
     except (ValueError, RuntimeError, OSError) as error:
         sentence = " ".join(str(error).split()) or type(error).__name__
-        gr.Warning(escape(sentence), title="This can't be drawn")  # not an error: what was shown stays usable
+        gr.Warning(escape(sentence), title=look.REFUSED)
+        return sentence
     return None

@@ -8,6 +8,8 @@ from typing import Any
 from ..config import PRESETS
 
 TITLE = "<h1>dualsafe</h1><p>One noise, two pictures: what was asked for, and what the dial makes of it.</p>"
+DRAW, DRAWING = "Draw", "Drawing…"
+REFUSED = "This can't be drawn"
 EMPTY = "<p class='quiet'>The report of the picture is written here.</p>"
 BLURRED = "Until then only the blur leaves the server."
 MASK = "Where the picture was allowed to change."
@@ -38,6 +40,17 @@ CSS = """
 #pair .image-container, #pair .slider-wrap, #pair .content {width: 100%; max-width: 100%; min-width: 0}
 #pair img {width: 100% !important; max-width: 100%; object-fit: contain}
 #pair .icon-button-wrapper {display: none}
+#pair:has(img)::before, #pair:has(img)::after {position: absolute; bottom: 8px; z-index: 5; padding: 2px 8px;
+  border-radius: 4px; background: rgb(15 23 42 / .82); color: white; font-size: .85rem; pointer-events: none}
+#pair:has(img)::before {content: "Original"; left: 8px}
+#pair:has(img)::after {content: "Safe"; right: 8px}
+#pair.right-stock:has(img)::after {content: "The same: stock picture"}
+#pair.right-original:has(img)::after {content: "Level 0: the original"}
+#pair.right-withheld:has(img)::after {content: "Withheld"}
+input[type=range] {height: 24px !important}
+input[type=checkbox], input[type=radio] {width: 24px !important; height: 24px !important}
+button.label-wrap, .gallery-item, button {min-height: 24px}
+::placeholder {color: var(--body-text-color-subdued) !important; opacity: 1}
 .strip .grid-wrap {height: auto !important; min-height: 0 !important; max-height: none !important; padding: 0}
 .strip .grid-container {height: auto !important; padding: 0; grid-auto-rows: auto !important;
                         grid-template-rows: none !important}
@@ -54,6 +67,7 @@ CSS = """
   .controls {display: contents !important}
   .controls > .more {order: 2}
   .stage {order: 1}
+  #divider {display: none !important}
   #history .grid-container {grid-template-columns: repeat(4, minmax(0, 1fr)) !important}
   .strip .caption-label {font-size: .65rem !important; padding: 1px 4px !important}
 }
@@ -77,6 +91,17 @@ def theme() -> Any:
         button_primary_background_fill_dark="*primary_700",
         button_primary_text_color="white",
         slider_color="*primary_600",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        button_secondary_text_color="*neutral_800",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
         block_border_width="1px",
         block_shadow="none",
     )
@@ -92,3 +117,8 @@ def paragraphs(sentences: list[str]) -> str:
     *said, cost = sentences
     lines = [f"<p>{escape(sentence)}</p>" for sentence in said]
     return "".join([*lines, f"<p class='quiet'>{escape(cost)}</p>"])
+
+
+def refused(sentence: str) -> str:
+    """Why there is no picture, as HTML."""
+    return f"<p><strong>{REFUSED}.</strong> {escape(sentence)}</p>"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ..checks import check_number, check_prompt, check_seed
 from ..judges import Judge
 from ..pipelines.output import SafetyReport
 from ..policy import Policy
@@ -35,7 +36,7 @@ class Wish:
         own: category -> its own level; the others follow the dial.
 
     Raises:
-        ValueError: no prompt, or no seed.
+        ArgumentError: no prompt, no seed, or another value that can't be.
     """
 
     prompt: str
@@ -47,10 +48,10 @@ class Wish:
     guidance_scale: float
 
     def __post_init__(self) -> None:
-        if not self.prompt.strip():
-            raise ValueError("There is no prompt yet: say what to draw.")
-        if self.seed is None:
-            raise ValueError("There is no seed: give a whole number of at least 0.")
+        check_prompt(self.prompt)
+        check_seed(self.seed)
+        check_number("steps", self.steps, 1)
+        check_number("guidance_scale", self.guidance_scale, 0)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class DrawnPair:
         """Whether nothing had to change, so that the original is what the user gets anyway."""
         same = self.original.tobytes() == self.safe.tobytes()  # their marks differ
         return same and self.report.decision != "off" and not self.report.withheld
+
+    @property
+    def right(self) -> str:
+        """What the picture on the right is: "safe", "stock", "original" or "withheld"."""
+        if self.report.withheld:
+            return "withheld"
+        return "stock" if self.is_stock else "original" if self.report.decision == "off" else "safe"
 
     def pair(self, plain: bool, masked: bool) -> tuple[Image.Image, Image.Image]:
         """Original and safe picture to show.
@@ -164,9 +172,11 @@ class Studio:
             tell(min(1.0, (i + 1) / wish.steps), f"step {i + 1} of {wish.steps}")
             return tensors
 
+        tell(0.0, "waiting for its turn")
         with self._one_at_a_time:
             if session in self._stopped:
                 raise Cancelled
+            tell(0.0, "reading the prompt")
             return self.pipe(
                 wish.prompt,
                 policy=policy,

@@ -63,7 +63,7 @@ def _effect(report: SafetyReport) -> list[str]:
 
 
 def _cost(report: SafetyReport) -> str:
-    return f"It took {report.denoiser_rows} denoiser rows; the seed is {report.seed}."
+    return f"It took {report.denoiser_rows} passes through the model; the seed is {report.seed}."
 
 
 def _times(count: int) -> str:

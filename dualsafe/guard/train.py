@@ -21,11 +21,13 @@ from .control import real_or_edited
 from .curve import Score, plot, score, summary, table
 from .features import Labelled, Sides, flips, labelled, read_pictures, read_sides
 from .finetune import Finetune
+from .heads import Heads
 from .probe import Learner, Probe
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 LEARNERS: dict[str, Callable[..., Learner]] = {"probe": Probe, "finetune": Finetune}
 HELD_OUT = "held-out prompt families"
+HEADS = "heads.jsonl"
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ def train(
     out: Path,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Trains and tests all arms; writes curve.json, curve.png, table.md and the folder "guard" to `out`.
 
-    The guard that is kept is trained on both sides of all training pairs.
+    The guard that is kept is trained on both sides of all training pairs. Each head's scores are kept as they are made.
 
     Args:
+        resume: go on with what a stopped run of the same settings has made in `out`.
         progress: is told how many heads are trained, of how many.
 
     Returns:
@@ -86,13 +90,15 @@ def train(
         ImportError: scikit-learn or matplotlib isn't installed.
     """
     run = read_run(settings.pairs)
+    said = asdict(settings) | {"pairs": run["spec_hash"], "also": sorted(settings.also), "nulls": len(settings.nulls)}
+    heads = Heads(out / HEADS, said, resume)
     learner = LEARNERS[settings.learner](load_tower(settings.features, device), **settings.options)
     sides = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "train", learner.see, copies=2)
     tests = _tests(settings, learner, set(sides.families.tolist()))
     sizes = sorted({n for n in settings.sizes if n <= len(sides)})
     if not sizes:
         raise BenchError(f"{settings.pairs} has {len(sides)} training pairs, which is under {min(settings.sizes)}")
-    scores, points = _fit_all(learner, sides, tests, sizes, settings.seeds, progress)
+    scores, points = _fit_all(learner, sides, tests, sizes, settings.seeds, heads, progress)
     judge, about = _guard(learner, sides, run)
     results = {
         "features": settings.features,
@@ -136,6 +142,7 @@ def _fit_all(
     tests: dict[str, Labelled],
     sizes: list[int],
     seeds: int,
+    heads: Heads,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, dict[str, dict[int, list[Score]]]], list[dict[str, Any]]]:
     """Test -> arm -> size -> a score a seed; and the same as rows."""
@@ -146,10 +153,13 @@ def _fit_all(
     for seed in range(seeds):
         for n in sizes:
             for arm in ARMS:
-                chosen = draw(arm, n, sides.families, seed)
-                head = learner.fit(chosen.of(sides.x), chosen.unsafe, seed)
-                for name, test in tests.items():
-                    found = _score(learner, head, test)
+                found_in = heads.get((seed, n, arm))
+                if found_in is None:
+                    chosen = draw(arm, n, sides.families, seed)
+                    head = learner.fit(chosen.of(sides.x), chosen.unsafe, seed)
+                    found_in = {name: _score(learner, head, test) for name, test in tests.items()}
+                    heads.add((seed, n, arm), found_in)
+                for name, found in found_in.items():
                     scores[name][arm][n].append(found)
                     points.append({"test": name, "arm": arm, "n": n, "seed": seed, **found.metrics})
                 progress(len(points) // len(tests), seeds * len(sizes) * len(ARMS))

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors import PairsError
 from .pair import picture_hash
-from .plan import jobs_of
+from .plan import jobs_of, wrong_plan
 from .read import read_shard
-from .shard import paths_of, wrong_with
+from .shard import SHARDS, paths_of, wrong_with
 from .spec import read_run
 
 
@@ -22,14 +22,28 @@ def check(folder: Path, repair: bool = False) -> Iterator[tuple[int, str]]:
         repair: take the marks off the wrong ones, so that a resumed run makes them, and only them, again.
 
     Raises:
-        PairsError: no pair run.
+        PairsError: no pair run, or its plan isn't what was written.
     """
-    for index in range(read_run(folder)["shards"]):
+    run = read_run(folder)
+    if wrong := wrong_plan(folder, run):
+        raise PairsError(f"{folder}: {wrong}")
+    for index in range(run["shards"]):
         wrong = wrong_with(folder, index) or _wrong_within(folder, index)
         if wrong and repair:
             paths_of(folder, index)["stats"].unlink(missing_ok=True)
         if wrong:
             yield index, wrong
+
+
+def foreign(folder: Path) -> list[Path]:
+    """Files among the shards that aren't of the run; nothing reads them.
+
+    Raises:
+        PairsError: no pair run.
+    """
+    ours = {path for index in range(read_run(folder)["shards"]) for path in paths_of(folder, index).values()}
+    there = [path for path in sorted((folder / SHARDS).glob("*")) if not path.name.endswith(".partial")]
+    return [path for path in there if path not in ours]
 
 
 def _wrong_within(folder: Path, index: int) -> str | None:

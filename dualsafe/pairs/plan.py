@@ -13,11 +13,11 @@ from typing import IO, Any
 
 from ..bench.environment import machine, source_state, versions
 from ..errors import PairsError
-from ..files import partial_of, write_json
+from ..files import partial_of, sha256_of, write_json
 from ..policy import resolve
 from .pair import Job
 from .prompts import Bad, Prompts, Source, read_prompts
-from .spec import RUN, PairSpec, read_run, seed_of
+from .spec import DAMAGED, RUN, PairSpec, read_run, seed_of
 
 PLAN, PLAN_ERRORS, HASH = "plan", "errors.jsonl", "spec_hash"
 
@@ -44,14 +44,18 @@ def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None
     prompts = read_prompts(spec.prompts, spec.kind, spec.limit, captioned=spec.captioner is not None)
     spec_hash = spec.hash(f"{prompts.data_hash} {policy.id}@{policy.hash}")
     found = [*folder.iterdir()] if folder.is_dir() else []  # first, as another process may be planning the same run
+    ours = _planned_as(folder)
     if (folder / RUN).is_file():
-        held = read_run(folder)
-        if held.get("spec_hash") != spec_hash:
-            raise PairsError(f"{folder} holds another run, of spec {held.get('spec_hash')}, not {spec_hash}")
+        held = _held(folder, spec_hash if resume and ours == spec_hash else None)
+        if held is not None and held["spec_hash"] != spec_hash:
+            raise PairsError(f"{folder} holds another run, of spec {held['spec_hash']}, not {spec_hash}")
         if not resume:
             raise PairsError(f"{folder} holds this run already: resume it, or choose another folder")
-        return held
-    if any(path.name != PLAN and not path.name.startswith(".") for path in found):
+        if held is not None and wrong_plan(folder, held) is None:
+            return held
+    elif ours is None and (folder / PLAN).exists():
+        raise PairsError(f"{folder / PLAN} isn't a pair run's: choose another folder")
+    elif any(path.name != PLAN and not path.name.startswith(".") for path in found):
         raise PairsError(f"{folder} holds something else than a pair run: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     counts = _write_plan(spec, spec_hash, prompts, folder)
@@ -69,6 +73,7 @@ def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None
         "judges": list(spec.judges),
         "run_id": spec.run_id,
         **counts,
+        "plan_sha256": _plan_hash(folder),
         "versions": versions(),
         "environment": machine(),
         "git": source_state(),
@@ -86,10 +91,58 @@ def jobs_of(folder: Path, index: int) -> list[Job]:
     """
     path = folder / PLAN / f"{shard_name(index)}.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return [_job(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
-        raise PairsError(f"{path} can't be read: {error.strerror}") from error
-    return [_job(json.loads(line)) for line in lines]
+        raise PairsError(f"{path} can't be read: {error.strerror}; {DAMAGED}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise PairsError(f"{path} is damaged: {DAMAGED}") from error
+
+
+def wrong_plan(folder: Path, run: dict[str, Any]) -> str | None:
+    """What is wrong with the plan of a run; None if it is as it was written.
+
+    Args:
+        run: what `run.json` holds.
+    """
+    try:
+        found = _plan_hash(folder)
+    except OSError as error:
+        return f"plan can't be read: {error.strerror}; {DAMAGED}"
+    if run.get("plan_sha256", found) != found:
+        return f"plan has other bytes than were written: {DAMAGED}"
+    return None
+
+
+def _plan_hash(folder: Path) -> str:
+    """SHA-256 of the plan's files, names and contents.
+
+    Raises:
+        OSError: there is none, or one of them can't be read.
+    """
+    files = sorted(path for path in (folder / PLAN).iterdir() if path.is_file())
+    return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in files).encode()).hexdigest()
+
+
+def _planned_as(folder: Path) -> str | None:
+    """The hash of the spec whose plan is there."""
+    try:
+        return (folder / PLAN / HASH).read_text()
+    except (OSError, ValueError):
+        return None
+
+
+def _held(folder: Path, mended: str | None) -> dict[str, Any] | None:
+    """What `run.json` holds; None if it is damaged, and the spec `mended` is going to write it again.
+
+    Raises:
+        PairsError: it is damaged, and nobody is.
+    """
+    try:
+        return read_run(folder)
+    except PairsError:
+        if mended is None:
+            raise
+        return None
 
 
 def plan_errors(folder: Path) -> Iterator[dict[str, Any]]:
@@ -112,8 +165,8 @@ def _write_plan(spec: PairSpec, spec_hash: str, prompts: Prompts, folder: Path) 
         if not counts["jobs"]:
             raise PairsError(f"prompts={spec.prompts!r} has no row that can be used: {_first_error(partial)}")
         (partial / HASH).write_text(spec_hash)
-        if (folder / PLAN).is_dir() and (folder / PLAN / HASH).read_text() != spec_hash:
-            shutil.rmtree(folder / PLAN)  # of another run, killed before it began
+        if (folder / PLAN).is_dir() and (_planned_as(folder) != spec_hash or (folder / RUN).is_file()):
+            shutil.rmtree(folder / PLAN)  # of another run, killed before it began, or damaged
         try:
             partial.rename(folder / PLAN)
         except OSError:

@@ -156,7 +156,10 @@ def read_prompts(prompts: str, kind: Kind, limit: int | None, captioned: bool = 
 
 
 def _columns(table: Table, kind: Kind, captioned: bool) -> dict[str, str]:
-    plain = {name.strip().lower(): name for name in table.columns}
+    plain: dict[str, str] = {}
+    for name in table.columns:
+        if (other := plain.setdefault(name.strip().lower(), name)) != name and name.strip():
+            raise PairsError(f"{table.source} has two columns called {other!r} and {name!r}: rename one")
     found = {each: next((plain[n] for n in names if n in plain), None) for each, names in COLUMNS.items()}
     needed = {
         "counterfactual": ("prompt",),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,11 @@ from typing import Any
 from PIL import Image
 
 from ..errors import PairsError
-from .shard import SHARDS
+from .shard import SHARDS, paths_of, wrong_with
+from .spec import STATS, read_run
+
+MENDING = "`dualsafe pairs verify {} --repair`, then the run's own command with --resume, makes it again"
+"""What an error says of a damaged shard; takes the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,14 @@ def tars_of(folder: Path) -> list[Path]:
     """The finished shards of a run, in order.
 
     Raises:
-        PairsError: there are none.
+        PairsError: there are none; or the run is finished, and one is missing or cut off.
     """
+    if (folder / STATS).is_file():
+        shards = range(read_run(folder)["shards"])
+        for index in shards:
+            if wrong := wrong_with(folder, index, thorough=False):
+                raise PairsError(f"shard {index} of {folder}: {wrong}; {MENDING.format(folder)}")
+        return [paths_of(folder, index)["tar"] for index in shards]
     tars = [tar for tar in sorted((folder / SHARDS).glob("[0-9]*.tar")) if _mark(tar).is_file()]
     if not tars:
         raise PairsError(f"{folder} holds no finished shard of pairs")
@@ -60,13 +73,15 @@ def read_shard(tar: Path) -> Iterator[StoredPair]:
         PairsError: it can't be read.
     """
     for files in _entries(tar):
-        mask = files.get("mask.png")
-        yield StoredPair(
-            json.loads(files["json"]),
-            _picture(files["original.png"]),
-            _picture(files["edited.png"]),
-            None if mask is None else _picture(mask),
-        )
+        with _reading(tar, files["__key__"]):
+            mask = files.get("mask.png")
+            pair = StoredPair(
+                json.loads(files["json"]),
+                _picture(files["original.png"]),
+                _picture(files["edited.png"]),
+                None if mask is None else _picture(mask),
+            )
+        yield pair
 
 
 def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
@@ -77,20 +92,37 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
     """
     for tar in tars_of(folder):
         for files in _entries(tar, ".json"):
-            yield json.loads(files["json"])
+            with _reading(tar, files["__key__"]):
+                row = json.loads(files["json"])
+            yield row
 
 
 def _entries(tar: Path, ending: str = "") -> Iterator[dict[str, Any]]:
     """Ending -> content, for each pair; only files with names of this ending."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
+    with _reading(tar), tar.open("rb") as stream:
+        source = [{"url": str(tar), "stream": stream}]
+        entries = group_by_keys(tar_file_expander(source, select_files=lambda name: name.endswith(ending)))
+        while True:
+            with _reading(tar):
+                files = next(entries, None)
+            if files is None:
+                return
+            yield files
+
+
+@contextmanager
+def _reading(tar: Path, pair: str = "") -> Iterator[None]:
+    """Whatever a tar, PNG or JSON with other bytes than were written makes its reader raise, as one error."""
     try:
-        with tar.open("rb") as stream:
-            source = [{"url": str(tar), "stream": stream}]
-            yield from group_by_keys(tar_file_expander(source, select_files=lambda name: name.endswith(ending)))
-    except (tarfile.TarError, OSError, ValueError) as error:
+        yield
+    except PairsError:
+        raise
+    except (tarfile.TarError, OSError, ValueError, KeyError, SyntaxError, zlib.error, struct.error, EOFError) as error:
         said = getattr(error, "strerror", None) or error.args[0]  # webdataset adds the stream
-        raise PairsError(f"{tar} can't be read: {said}; `dualsafe pairs verify` says what is wrong") from error
+        place = f", pair {pair}," if pair else ""
+        raise PairsError(f"{tar}{place} is damaged: {said}; {MENDING.format(tar.parent.parent)}") from error
 
 
 def _picture(content: bytes) -> Image.Image:

@@ -15,9 +15,9 @@ from .launch import engine as engine_named
 from .plan import plan, plan_errors
 from .previews import write_previews
 from .shard import SHARDS, is_done, paths_of
-from .spec import PairSpec, read_run
+from .spec import STATS, PairSpec, read_run
 
-ERRORS, STATS = "errors.jsonl", "stats.json"
+ERRORS = "errors.jsonl"
 
 
 def run(

@@ -45,18 +45,23 @@ def wrong_with(folder: Path, index: int, thorough: bool = True) -> str | None:
     paths = paths_of(folder, index)
     try:
         files = json.loads(paths["stats"].read_text(encoding="utf-8"))["files"]
+        for name, said in files.items():
+            if wrong := _wrong_file(folder / SHARDS / name, said["bytes"], said["sha256"] if thorough else None):
+                return wrong
     except FileNotFoundError:
         return "isn't done"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{paths['stats'].name} can't be read"
-    for name, said in files.items():
-        path = folder / SHARDS / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != said["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes, not {said['bytes']}"
-        if thorough and sha256_of(path) != said["sha256"]:
-            return f"{name} has other bytes than were written"
+    return None
+
+
+def _wrong_file(path: Path, size: int, sha256: str | None) -> str | None:
+    if not path.is_file():
+        return f"{path.name} is missing"
+    if path.stat().st_size != size:
+        return f"{path.name} has {path.stat().st_size} bytes, not {size}"
+    if sha256 is not None and sha256_of(path) != sha256:
+        return f"{path.name} has other bytes than were written"
     return None
 
 
@@ -166,12 +171,21 @@ class ShardWriter:
 
 @contextmanager
 def writing(folder: Path, index: int, jobs: int) -> Iterator[ShardWriter]:
-    """A writer of which, if anything fails, nothing stays behind."""
-    writer = ShardWriter(folder, index, jobs)
+    """A writer of which, if anything fails, nothing stays behind.
+
+    Raises:
+        OSError: it can't be written; names the shard.
+    """
+    writer = None
     try:
+        writer = ShardWriter(folder, index, jobs)
         yield writer
-    except BaseException:
-        writer.discard()
+    except BaseException as error:
+        if writer is not None:
+            writer.discard()
+        if isinstance(error, OSError):
+            said = f"shard {index} of {folder} can't be written: {error.strerror or error}; make room, and resume"
+            raise OSError(error.errno, said) from error
         raise
 
 

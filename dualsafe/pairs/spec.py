@@ -11,7 +11,8 @@ from typing import Any, get_args
 from ..errors import PairsError
 from .pair import Kind
 
-RUN = "run.json"
+RUN, STATS = "run.json", "stats.json"
+DAMAGED = "the run's own command with --resume writes it again, if the run is the same"
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,16 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises:
         PairsError: there is none, or it can't be read.
     """
+    path = folder / RUN
     try:
-        return json.loads((folder / RUN).read_text(encoding="utf-8"))
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PairsError(f"{folder} holds no pair run: it has no {RUN}") from error
     except (OSError, ValueError) as error:
-        raise PairsError(f"{folder} holds no pair run: {RUN} can't be read") from error
+        raise PairsError(f"{path} can't be read: {DAMAGED}") from error
+    if not isinstance(held, dict) or not {"spec", "spec_hash", "shards"} <= held.keys():
+        raise PairsError(f"{path} isn't a pair run's: {DAMAGED}")
+    return held
 
 
 def read_spec(folder: Path) -> PairSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -11,6 +12,7 @@ from typing import Any
 from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, DiffusionPipeline
 from torch import Tensor
 
+from ..checks import check_number
 from ..conditions import Stream
 from ..conditions.space import Encoded
 from ..plan import Guidance
@@ -55,6 +57,9 @@ class Stock:
         for name in ("height", "width", "num_inference_steps", "num_images_per_prompt"):
             if given.get(name) is not None or name == "num_images_per_prompt":
                 given[name] = arguments.whole(name, given.get(name))
+        for name in ("guidance_scale", "true_cfg_scale", "guidance_rescale", "strength"):
+            if given.get(name) is not None and not isinstance(given[name], Tensor):
+                check_number(name, given[name], -math.inf)
         if "height" in given:
             given["height"], given["width"] = self.size(given["height"], given["width"])
         wanted = inspect.signature(self.pipe.check_inputs).parameters

@@ -11,9 +11,10 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
 from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -21,19 +22,31 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from .. import __version__
 from ..files import png_of
 from ..judges import Judge
-from .access import BodyLimit, key_check
+from . import a1111
+from .access import BodyLimit, Closing, HostCheck, KeyCheck
 from .admit import Admission
-from .batching import Batcher
+from .batching import Batcher, Closed
 from .draw import Kind, Order, Outcome, Renderer
-from .errors import FAULTS, ApiError, as_answer, not_valid
+from .edits import FORM, read_edit
+from .errors import CLIENT_GONE, CLOSE, FAULTS, OF_STATUS, ApiError, as_answer, not_valid, shown
 from .metrics import Counted, Metrics
-from .schema import ERRORS, Health, ImageRequest, ImagesResponse, Model, Models, Picture
+from .page import NO_SCRIPTS, page_of
+from .schema import ERRORS, Asked, EditRequest, Health, ImageRequest, ImagesResponse, Model, Models, Picture
 from .settings import ServeSettings
 
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline
 
-CLIENT_GONE = 499
+GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
+IGNORED = "Dualsafe-Ignored"
+"""Header that names the arguments of a request that changed nothing."""
+FIELDS = {
+    GENERATIONS: ImageRequest.model_fields,
+    EDITS: EditRequest.model_fields,
+    a1111.TXT2IMG: a1111.Txt2Img.model_fields,
+}
+BEARER = HTTPBearer(auto_error=False, description="One of the operator's API keys, where there are any.")
+"""For the document; `KeyCheck` has checked it before."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,34 +65,84 @@ def create_app(
     """
     metrics = Metrics()
     renderer = Renderer(pipe, settings.resolved(), metrics, preview, verify)
-    admission = Admission(settings, renderer.sizes(settings.sizes))
-    started = int(time.time())
+    admission = Admission(settings, renderer.sizes(settings.sizes), renderer.tasks)
+    model = Model(id=settings.name, created=int(time.time()), limits=admission.limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        batcher = Batcher(renderer.draw, settings.max_batch, settings.max_queue, settings.max_wait)
+        batcher = Batcher(
+            renderer.draw,
+            settings.max_batch,
+            settings.max_queue,
+            settings.max_wait,
+            lambda kind: kind.steps_run,
+            renderer.pace,
+        )
+        renderer.on_step = batcher.step
         metrics.watch_queue(lambda: batcher.waiting)
         app.state.batcher = batcher
         yield
         await asyncio.to_thread(batcher.close)
 
-    app = FastAPI(title="dualsafe", version=__version__, lifespan=lifespan, responses=ERRORS)
-    app.add_middleware(BodyLimit, limit=16_384 + 12 * settings.max_prompt)  # JSON may write a character in 12 bytes
-    app.add_middleware(Counted, metrics=metrics)
+    app = FastAPI(
+        title="dualsafe", version=__version__, lifespan=lifespan, responses=ERRORS, docs_url=None, redoc_url=None
+    )
+    app.state.closing = Closing()
+    limit = 16_384 + 12 * settings.max_prompt  # JSON may write a character in 12 bytes
+    app.add_middleware(
+        BodyLimit,
+        limit=limit,
+        limits={EDITS: settings.max_upload},
+        timeout=settings.read_timeout,
+        closing=app.state.closing,
+    )
+    app.add_middleware(KeyCheck, keys=settings.api_keys)
+    any_host = bool(settings.api_keys) and not settings.allowed_hosts
+    app.add_middleware(HostCheck, hosts=settings.allowed_hosts, any_host=any_host)
+    app.add_middleware(Counted, metrics=metrics, paths=(GENERATIONS, EDITS, a1111.TXT2IMG, "/v1/models", "/metrics"))
     _answer_errors(app)
-    keyed = [Depends(key_check(settings.api_keys))]
+    keyed: dict[str, Any] = {"dependencies": [Depends(BEARER)]}
 
-    @app.post("/v1/images/generations", dependencies=keyed, tags=["images"])
-    async def generate(body: ImageRequest, request: Request) -> ImagesResponse:
-        """Draws safe pictures of a prompt."""
-        kind, orders = admission.admit(body)
+    async def answer(
+        request: Request, response: Response, asked: Asked, kind: Kind, orders: list[Order]
+    ) -> ImagesResponse:
+        drawn = await _finished(app.state.batcher.submit(kind, orders), request, settings.timeout)
+        if not app.state.batcher.is_serving:
+            response.headers.update(CLOSE)
+        if asked.ignored:
+            response.headers[IGNORED] = ", ".join(asked.ignored)
+        return await asyncio.to_thread(_response, orders, drawn)
+
+    async def for_a1111(request: Request, kind: Kind, orders: list[Order]) -> ImagesResponse:
         drawn = await _finished(app.state.batcher.submit(kind, orders), request, settings.timeout)
         return await asyncio.to_thread(_response, orders, drawn)
 
-    @app.get("/v1/models", dependencies=keyed, tags=["models"])
+    app.include_router(a1111.routes(admission, for_a1111, **keyed))
+
+    @app.post(GENERATIONS, **keyed, tags=["images"])
+    async def generate(body: ImageRequest, request: Request, response: Response) -> ImagesResponse:
+        """Draws safe pictures of a prompt."""
+        return await answer(request, response, body, *admission.admit(body))
+
+    @app.post(EDITS, **keyed, tags=["images"], openapi_extra=FORM)
+    async def edit(request: Request, response: Response) -> ImagesResponse:
+        """Draws safe pictures of a prompt over a picture, or over what a mask leaves open of it."""
+        body, picture, mask = await read_edit(request)
+        kind, orders = await asyncio.to_thread(admission.admit_edit, body, picture, mask)
+        return await answer(request, response, body, kind, orders)
+
+    @app.get("/v1/models", **keyed, tags=["models"])
     async def models() -> Models:
         """The model that is served, and what a request may ask of it."""
-        return Models(data=[Model(id=settings.name, created=started, limits=admission.limits)])
+        return Models(data=[model])
+
+    @app.get("/v1/models/{name:path}", **keyed, tags=["models"])
+    async def one_model(name: str) -> Model:
+        """The same of one model."""
+        if name != model.id:
+            message = f"model={shown(name)} is not served here: {model.id!r} is"
+            raise ApiError(404, message, "model_not_found", "model")
+        return model
 
     @app.get("/health", tags=["operation"], response_model=Health)
     async def health() -> Any:
@@ -88,10 +151,15 @@ def create_app(
         body = Health(status="ok" if batcher.is_serving else "stopping", waiting=batcher.waiting)
         return JSONResponse(body.model_dump(), 200 if batcher.is_serving else 503)
 
-    @app.get("/metrics", dependencies=keyed, tags=["operation"], response_class=PlainTextResponse)
+    @app.get("/metrics", **keyed, tags=["operation"], response_class=PlainTextResponse)
     async def prometheus() -> PlainTextResponse:
         """Prometheus metrics."""
         return PlainTextResponse(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        """This document as a page."""
+        return HTMLResponse(page_of(app.openapi()), headers={"Content-Security-Policy": NO_SCRIPTS})
 
     return app
 
@@ -99,12 +167,13 @@ def create_app(
 def _answer_errors(app: FastAPI) -> None:
     async def respond(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, RequestValidationError):
-            error = not_valid(error.errors(), ImageRequest.model_fields)
+            error = not_valid(error.errors(), FIELDS.get(request.url.path, ()))
         elif isinstance(error, StarletteHTTPException) and not isinstance(error, ApiError):
             message = f"{request.method} {request.url.path}: {error.detail}"
-            error = ApiError(error.status_code, message, headers=error.headers)
+            code = OF_STATUS.get(error.status_code, "http_error")
+            error = ApiError(error.status_code, message, code, headers=error.headers)
         answer = as_answer(error)
-        if answer.status_code >= 500:
+        if answer.status_code >= 500 and not isinstance(error, Closed):
             logger.error("%s: %s", type(error).__name__, error)
         return answer
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,9 +14,27 @@ from PIL import Image
 from ..judges import Judge, Verdict, ask, name_of
 from ..policy import Policy
 from .metrics import Metrics
+from .pace import Pace
 
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline, SafetyReport
+
+NEW, IMAGE, INPAINT = "text-to-image", "image-to-image", "inpainting"
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A picture to start from; equal to no other, so that requests with pictures are drawn apart.
+
+    Attributes:
+        image: of the size that is drawn.
+        mask: white where it may change; None is everywhere.
+        strength: in (0, 1], how much of the noise it gets.
+    """
+
+    image: Image.Image
+    mask: Image.Image | None
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,16 @@ class Kind:
     guidance_scale: float
     policy: str
     return_pair: bool
+    edit: Edit | None = None
+
+    @property
+    def steps_run(self) -> int:
+        """Denoising steps that are run."""
+        return self.steps if self.edit is None else int(self.steps * self.edit.strength)
+
+    @property
+    def task(self) -> str:
+        return NEW if self.edit is None else IMAGE if self.edit.mask is None else INPAINT
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,7 @@ class _Watched:
         return verdicts
 
 
+@dataclass
 class Renderer:
     """Draws for the service; used by one thread at a time.
 
@@ -76,20 +107,31 @@ class Renderer:
         policies: name -> policy.
         metrics: told of every call.
         preview, verify: judges in the loop, if any.
+
+    Attributes:
+        on_step: called after each denoising step; what it raises ends the call.
+        pace: learns from the pictures that are drawn to try the sizes.
     """
 
-    def __init__(
-        self,
-        pipe: DualLatentPipeline,
-        policies: dict[str, Policy],
-        metrics: Metrics,
-        preview: Judge | None = None,
-        verify: Judge | None = None,
-    ):
-        pipe.set_progress_bar_config(disable=True)
-        self._pipe, self._policies, self._metrics = pipe, policies, metrics
-        judges = {"preview": preview, "verify": verify}
+    pipe: DualLatentPipeline
+    policies: dict[str, Policy]
+    metrics: Metrics
+    preview: Judge | None = None
+    verify: Judge | None = None
+    on_step: Callable[[], None] = lambda: None
+    pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        judges = {"preview": self.preview, "verify": self.verify}
         self._judges = {name: _Watched(judge) for name, judge in judges.items() if judge is not None}
+        self._pipes = {NEW: self.pipe} | _editors(self.pipe)
+        for pipe in self._pipes.values():
+            pipe.set_progress_bar_config(disable=True)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the pipeline's family can do."""
+        return tuple(self._pipes)
 
     def sizes(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         """`wanted`, WIDTHxHEIGHT, once a step has been drawn at each; the model's own size where there is none.
@@ -100,7 +142,9 @@ class Renderer:
         sizes = []
         for size in wanted or (None,):
             width, height = map(int, size.split("x")) if size else (None, None)
-            output: Any = self._pipe(prompt="", safety_level=0, width=width, height=height, num_inference_steps=1)
+            begin = time.perf_counter()
+            output: Any = self.pipe(prompt="", safety_level=0, width=width, height=height, num_inference_steps=1)
+            self.pace.learn(1, 1, time.perf_counter() - begin)
             sizes.append("{}x{}".format(*output.images[0].size))
         return tuple(sizes)
 
@@ -113,29 +157,55 @@ class Renderer:
             JudgeFailed: one of the judges had no verdict on one of the pictures.
         """
         begin, failures = time.perf_counter(), self._failures()
-        output = self._pipe(
+        pipe = self._pipes[kind.task]
+        sized = "height" in inspect.signature(pipe.stock_class().__call__).parameters
+        output = pipe(
             prompt=[order.prompt for order in orders],
             safety_level=[order.level for order in orders],
             generator=[torch.Generator("cpu").manual_seed(order.seed) for order in orders],
-            height=kind.height,
-            width=kind.width,
             num_inference_steps=kind.steps,
             guidance_scale=kind.guidance_scale,
-            policy=self._policies[kind.policy],
+            policy=self.policies[kind.policy],
             return_pair=kind.return_pair,
+            callback_on_step_end=self._step,
+            **_canvas(kind, len(orders), sized),
             **self._judges,  # type: ignore[arg-type]
         )
         failed = self._failures() - failures
         drawn = [_drawn(output, i) for i in range(len(orders))]
         outcomes = ["withheld" if each.image is None else each.report.decision for each in drawn]
         rows = sum(each.report.denoiser_rows for each in drawn)
-        self._metrics.drew(outcomes, rows, time.perf_counter() - begin, failed)
+        self.metrics.drew(outcomes, rows, time.perf_counter() - begin, failed)
         if failed:
             raise JudgeFailed("a judge of pictures failed; no picture is returned")
         return drawn
 
+    def _step(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        self.on_step()
+        return {}
+
     def _failures(self) -> int:
         return sum(judge.failures for judge in self._judges.values())
+
+
+def _editors(pipe: Any) -> dict[str, Any]:
+    """The family's image-to-image and inpainting pipelines on the same components; none where it has none."""
+    found = {}
+    for family in type(pipe).families:
+        takes = inspect.signature(family.stock_class().__call__).parameters
+        drawn_over = {"image", "strength"} <= takes.keys() and "control_image" not in takes
+        if drawn_over and family.pattern.family == pipe.pattern.family:
+            found[INPAINT if "mask_image" in takes else IMAGE] = family.from_pipe(pipe)
+    return found
+
+
+def _canvas(kind: Kind, count: int, sized: bool) -> dict[str, Any]:
+    """What `count` pictures are drawn on: noise of a size, or a picture of it; a few pipelines take the picture's."""
+    size = {"width": kind.width, "height": kind.height} if sized else {}
+    if (edit := kind.edit) is None:
+        return size
+    picture = size | {"image": [edit.image] * count, "strength": edit.strength}
+    return picture if edit.mask is None else picture | {"mask_image": [edit.mask] * count}
 
 
 def _drawn(output: Any, i: int) -> Outcome:

@@ -9,10 +9,16 @@ from typing import Any
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 
-from ..errors import NonFiniteLatentsError, PolicyViolation
+from ..errors import ArgumentError, NonFiniteLatentsError, PolicyViolation
 from .batching import Closed, Full
 from .draw import JudgeFailed
 
+CLIENT_GONE = 499
+"""Status of a request whose client has left; nobody sees it but the metrics."""
+CLOSE = {"Connection": "close"}
+STOPPED = {"Retry-After": "30", **CLOSE}
+OF_STATUS = {400: "invalid_body", 404: "not_found", 405: "method_not_allowed", 415: "invalid_body"}
+"""Codes of what the framework finds wrong."""
 BAD_REQUEST, SERVER_ERROR = "invalid_request_error", "server_error"
 
 
@@ -59,6 +65,8 @@ def as_answer(error: Exception) -> JSONResponse:
 def _known(error: Exception) -> ApiError:
     if isinstance(error, PolicyViolation):
         return ApiError(400, f"prompt is refused: {error}", "policy_violation", "prompt")
+    if isinstance(error, ArgumentError):
+        return ApiError(400, str(error), "invalid_value", error.name)
     if isinstance(error, NonFiniteLatentsError):
         return ApiError(500, str(error), "non_finite_latents")
     if isinstance(error, JudgeFailed):
@@ -66,7 +74,7 @@ def _known(error: Exception) -> ApiError:
     if isinstance(error, Full):
         return ApiError(429, str(error), "queue_full", headers={"Retry-After": str(error.retry_after)})
     if isinstance(error, Closed):
-        return ApiError(503, str(error), "stopping", headers={"Retry-After": "30"})
+        return ApiError(503, str(error), "stopping", headers=STOPPED)
     if isinstance(error, ValueError):
         return ApiError(400, f"this can't be drawn: {error}", "invalid_request")
     return ApiError(500, "the service failed; no picture is returned", "internal_error")

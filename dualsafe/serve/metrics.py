@@ -54,10 +54,14 @@ class Metrics:
 
 
 class Counted:
-    """ASGI middleware that counts answers, by route so that a client can't make up labels."""
+    """ASGI middleware that counts answers, by route so that a client can't make up labels.
 
-    def __init__(self, app: Any, metrics: Metrics):
-        self._app, self._metrics = app, metrics
+    Args:
+        paths: of routes; what is refused before a route is found is counted under its path, if it is one of these.
+    """
+
+    def __init__(self, app: Any, metrics: Metrics, paths: tuple[str, ...]):
+        self._app, self._metrics, self._paths = app, metrics, paths
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -72,5 +76,6 @@ class Counted:
         try:
             await self._app(scope, receive, noted)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            path = scope["path"] if scope["path"] in self._paths else "other"
+            route = getattr(scope.get("route"), "path", path)
             self._metrics.answered(route, status, time.perf_counter() - begin)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ..checks import MAX_SEED
 
 
-class ImageRequest(BaseModel):
-    """What to draw. Arguments left out, or null, are the service's own."""
+class Asked(BaseModel):
+    """What both kinds of request may ask for. Arguments left out, or null, are the service's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -18,19 +20,50 @@ class ImageRequest(BaseModel):
     size: str | None = Field(None, description="WIDTHxHEIGHT or auto.")
     response_format: Literal["b64_json", "url"] | None = Field(None, description="b64_json; url is refused.")
     user: str | None = Field(None, description="Accepted and not used.")
-    quality: Literal["auto", "standard"] | None = None
-    background: Literal["auto", "opaque"] | None = None
-    moderation: Literal["auto"] | None = None
-    output_format: Literal["png"] | None = None
-    stream: Literal[False] | None = None
+    safety_identifier: str | None = Field(None, description="Accepted and not used.")
+    quality: Literal["auto", "standard", "low", "medium", "high", "xhigh", "max", "hd"] | None = Field(
+        None, description="Ignored: see steps."
+    )
+    complexity: Literal["low", "medium", "high"] | None = Field(None, description="Ignored.")
+    background: Literal["auto", "opaque"] | None = Field(None, description="Pictures are opaque.")
+    output_format: Literal["png"] | None = Field(None, description="Pictures are PNG, without loss.")
+    output_compression: int | None = Field(None, ge=0, le=100, description="Ignored: PNG has no loss.")
+    partial_images: Literal[0] | None = Field(None, description="None are sent.")
+    stream: Literal[False] | None = Field(None, description="Answers are whole.")
     safety_level: float | str | None = Field(
         None, description="In [0, 1], or off, low, medium, high, max; under the operator's minimum it is refused."
     )
     policy: str | None = Field(None, description="One of the policies in /v1/models.")
     return_pair: bool | None = Field(None, description="Also the unsafe original, where the operator allows it.")
-    seed: int | None = Field(None, ge=0, le=2**53 - 1, description="Of the first picture; drawn at random if missing.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Of the first picture; drawn at random if missing.")
     steps: int | None = Field(None, ge=1, description="Denoising steps.")
     guidance_scale: float | None = Field(None, ge=0, allow_inf_nan=False, description="Classifier-free guidance.")
+
+    @property
+    def ignored(self) -> list[str]:
+        """Arguments that are given, and to which nothing here corresponds."""
+        without = {"quality": ("auto", "standard"), "moderation": ("auto",), "output_compression": (100,)}
+        names = (*without, "complexity", "style", "input_fidelity")
+        return [name for name in names if getattr(self, name, None) not in (None, *without.get(name, ()))]
+
+
+class ImageRequest(Asked):
+    """A picture of a prompt."""
+
+    moderation: Literal["auto", "low"] | None = Field(None, description="Ignored: see safety_level.")
+    style: Literal["vivid", "natural"] | None = Field(None, description="Ignored.")
+
+
+class EditRequest(Asked):
+    """A picture drawn over a picture; `image` and `mask` are files beside it."""
+
+    input_fidelity: Literal["high", "low"] | None = Field(None, description="Ignored: see strength.")
+    strength: float | None = Field(None, gt=0, le=1, description="How much is drawn anew; 0.8, with a mask 1.")
+
+    @field_validator("stream", "partial_images", mode="before")
+    @classmethod
+    def _of_a_form(cls, value: Any) -> Any:
+        return {"false": False, "true": True, "0": 0}.get(value, value) if isinstance(value, str) else value
 
 
 class Picture(BaseModel):
@@ -61,9 +94,11 @@ class Limits(BaseModel):
     default_safety_level: float
     return_pair: bool
     max_n: int
+    min_steps: int
     max_steps: int
     max_guidance_scale: float
     max_prompt: int
+    edits: tuple[str, ...] = Field(description="What /v1/images/edits does here: image-to-image, inpainting.")
 
 
 class Model(BaseModel):

@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from typing_extensions import Self
 
-from ..config import resolve_level
+from ..checks import MAX_PROMPT, level_of
 from ..policy import Policy, resolve
 from ..strict import Strict
+from . import defaults
 
 KEY_VARIABLE = "DUALSAFE_API_KEY"
 
@@ -28,10 +29,10 @@ class ServeSettings(Strict):
     name: str = Field(default="picto", min_length=1)
     """What clients call the model."""
 
-    host: str = "127.0.0.1"
+    host: str = defaults.HOST
     """Address to listen on; by default only this machine."""
 
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=defaults.PORT, ge=0, le=65535)
 
     policies: tuple[str, ...] = Field(default=("picto",), min_length=1)
     """Shipped policies' names and YAML files that a client may ask for; the first is the default."""
@@ -48,36 +49,56 @@ class ServeSettings(Strict):
     sizes: tuple[str, ...] = ()
     """Accepted sizes, "WIDTHxHEIGHT", the first is the default; empty is the model's own size."""
 
-    steps: int = Field(default=25, ge=1)
+    steps: int = Field(default=defaults.STEPS, ge=1)
     """Denoising steps of a request that names none."""
 
-    max_steps: int = Field(default=50, ge=1)
+    min_steps: int = Field(default=defaults.MIN_STEPS, ge=1)
+    """Fewest denoising steps that are run; with fewer the safe branch can't part from the original in time
+    (`benchmarks/min_steps.py`). An edit runs `steps * strength` of them."""
 
-    guidance_scale: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    max_steps: int = Field(default=defaults.MAX_STEPS, ge=1)
+
+    guidance_scale: float = Field(default=defaults.GUIDANCE_SCALE, ge=0, allow_inf_nan=False)
     """Guidance of a request that names none."""
 
-    max_guidance_scale: float = Field(default=20.0, ge=0, allow_inf_nan=False)
+    max_guidance_scale: float = Field(default=defaults.MAX_GUIDANCE_SCALE, ge=0, allow_inf_nan=False)
 
-    max_n: int = Field(default=4, ge=1)
+    max_n: int = Field(default=defaults.MAX_N, ge=1)
     """Pictures of a request."""
 
-    max_prompt: int = Field(default=4000, ge=1)
+    max_prompt: int = Field(default=MAX_PROMPT, ge=1)
     """Characters of a prompt."""
 
-    max_batch: int = Field(default=8, ge=1)
+    max_batch: int = Field(default=defaults.MAX_BATCH, ge=1)
     """Pictures drawn together. Higher is more throughput, more memory and a longer wait for each."""
 
-    max_wait: float = Field(default=0.01, ge=0, le=10)
+    max_wait: float = Field(default=defaults.MAX_WAIT, ge=0, le=10)
     """Seconds that a first picture waits for others to be drawn with."""
 
-    max_queue: int = Field(default=64, ge=1)
+    max_queue: int = Field(default=defaults.MAX_QUEUE, ge=1)
     """Pictures that may wait; a request that would exceed it is told to come back."""
 
-    timeout: float = Field(default=120.0, gt=0, allow_inf_nan=False)
+    timeout: float = Field(default=defaults.TIMEOUT, gt=0, allow_inf_nan=False)
     """Seconds after which a request is given up."""
 
-    drain: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    drain: float = Field(default=defaults.DRAIN, ge=0, allow_inf_nan=False)
     """Seconds that running requests have to finish once the service is told to stop."""
+
+    read_timeout: float = Field(default=defaults.READ_TIMEOUT, gt=0, allow_inf_nan=False)
+    """Seconds for a request's head, as many for its body, and as many in which a client takes nothing of its answer."""
+
+    max_connections: int = Field(default=defaults.MAX_CONNECTIONS, ge=1)
+    """Connections that are served; what comes over them is answered 503, and over twice as many closed."""
+
+    max_upload: int = Field(default=defaults.MAX_UPLOAD, ge=1)
+    """Bytes of the body of an edit, with its pictures."""
+
+    edits: bool = True
+    """Whether `/v1/images/edits` takes pictures, where the model's family can draw on them."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that a request's Host may have. Empty: any with API keys; without, IP addresses and names without a dot,
+    which no page that a browser has open can make its own (DNS rebinding)."""
 
     api_keys: tuple[SecretStr, ...] = ()
     """Keys of which a client must send one; empty lets everybody in."""
@@ -85,10 +106,7 @@ class ServeSettings(Strict):
     @field_validator("default_level", "min_level")
     @classmethod
     def _is_level(cls, level: float | str) -> float:
-        try:
-            return resolve_level(float(level))
-        except ValueError:
-            return resolve_level(level)
+        return level_of(level)
 
     @field_validator("policies")
     @classmethod
@@ -97,6 +115,14 @@ class ServeSettings(Strict):
         if len(set(names)) < len(names):
             raise ValueError(f"{', '.join(policies)} name a policy twice")
         return policies
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", host):
+                raise ValueError(f"{host!r} must be a name without a port, images.example.org say")
+        return tuple(host.lower() for host in hosts)
 
     @field_validator("sizes")
     @classmethod
@@ -120,6 +146,8 @@ class ServeSettings(Strict):
         for name in ("steps", "guidance_scale"):
             if getattr(self, name) > getattr(self, f"max_{name}"):
                 raise ValueError(f"{name}={getattr(self, name)} is over max_{name}={getattr(self, f'max_{name}')}")
+        if self.steps < self.min_steps:
+            raise ValueError(f"steps={self.steps} is under min_steps={self.min_steps}")
         if self.max_n > self.max_queue:
             raise ValueError(f"max_n={self.max_n} pictures don't fit in max_queue={self.max_queue}")
         least = float(self.min_level)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from weakref import proxy
 
 from torch import Tensor
 
@@ -18,7 +19,7 @@ _FRAMES = ("a picture of {}", "a person with {}", "a scene with {}", "somebody h
 
 
 class RingABell:
-    """Finds prompts of other words whose embedding carries the policy's concepts.
+    """Finds prompts of other words whose embedding carries the policy's concepts. It doesn't keep the pipeline.
 
     Args:
         strength: eta, how much of the concept is added.
@@ -35,21 +36,21 @@ class RingABell:
         population: int = 40,
         generations: int = 30,
     ):
-        self._pipe, self._policy, self._strength = pipe, policy, strength
+        self._pipe, self.policy, self._strength = proxy(pipe), policy, strength
         self._length, self._population, self._generations = length, population, generations
         self._words = [word for word in vocabulary(pipe.tokenizer) if not rewrite(policy, word).triggers]
         self._concepts = {name: self._direction(name) for name in policy.categories}
 
     def prompt(self, base: str, rng: random.Random) -> str:
         """A prompt near `base` plus one of its concepts, or plus any where the policy finds none in it."""
-        found = [trigger.category for trigger in rewrite(self._policy, base).triggers] or list(self._concepts)
+        found = [trigger.category for trigger in rewrite(self.policy, base).triggers] or list(self._concepts)
         target = self._embed([base])[0] + self._strength * self._concepts[rng.choice(found)]
         people = [[rng.choice(self._words) for _ in range(self._length)] for _ in range(self._population)]
         for _ in range(self._generations):
             people = self._next(self._ranked(people, target), rng)
         texts = [" ".join(words) for words in self._ranked(people, target)]
         # Words that say nothing apart may do so side by side.
-        return next((text for text in texts if not rewrite(self._policy, text).triggers), texts[0])
+        return next((text for text in texts if not rewrite(self.policy, text).triggers), texts[0])
 
     def _ranked(self, people: list[list[str]], target: Tensor) -> list[list[str]]:
         """Best first: those whose embedding is nearest to the target."""
@@ -70,7 +71,7 @@ class RingABell:
     def _direction(self, category: str) -> Tensor:
         """Mean embedding of frames with the category's terms, less that of frames with their counterparts, (T, W)."""
         unsafe, safe = [], []
-        for concept in self._policy.categories[category].concepts:
+        for concept in self.policy.categories[category].concepts:
             for frame in _FRAMES:
                 unsafe += [frame.format(with_article(term)) for term in concept.terms]
                 safe += [frame.format(with_article(concept.counterpart or "nothing"))] * len(concept.terms)

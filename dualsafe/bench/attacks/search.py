@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
@@ -151,9 +151,15 @@ def _synonym(oracle: Oracle) -> Proposal:
     return propose
 
 
-@lru_cache(maxsize=1)
+_searchers: WeakKeyDictionary[DualLatentMixin, RingABell] = WeakKeyDictionary()
+
+
 def _searcher(pipe: DualLatentMixin, policy: Policy) -> RingABell:
-    return RingABell(pipe, policy)  # reads the whole vocabulary
+    """The one of a pipeline, which lives no longer than that: making it reads the whole vocabulary."""
+    known = _searchers.get(pipe)
+    if known is None or known.policy != policy:
+        known = _searchers[pipe] = RingABell(pipe, policy)
+    return known
 
 
 def _ring_a_bell(oracle: Oracle) -> Proposal:

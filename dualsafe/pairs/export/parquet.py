@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,13 @@ class Tables:
     def __enter__(self) -> Tables:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for split in self._writers:
-            self._close(split)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for split, writer in self._writers.items():
+            if kind is None:
+                self._close(split)
+                continue
+            with suppress(OSError):  # of a disk that is full, which was said
+                writer.close()
 
     def add(self, split: str, row: dict[str, Any]) -> None:
         import pyarrow.parquet as pq

@@ -13,8 +13,7 @@ from typing import Any
 from ...errors import PairsError
 from ..card import write_card
 from ..layout import Layout
-from ..run import STATS
-from ..spec import read_run
+from ..spec import STATS, read_run
 from ..tally import Tally
 
 
@@ -25,6 +24,7 @@ def exporting(run: Path, out: Path, layout: Layout) -> Iterator[tuple[Path, Tall
     Nothing stays behind if anything fails.
 
     Raises:
+        OSError: it can't be written; names `out`.
         PairsError: `run` is no finished run, `out` is there already and not an empty folder, or nothing was tallied.
     """
     about, stats = read_run(run), _stats_of(run)
@@ -44,6 +44,11 @@ def exporting(run: Path, out: Path, layout: Layout) -> Iterator[tuple[Path, Tall
         if out.exists():
             out.rmdir()
         partial.rename(out)
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise OSError(
+            error.errno, f"{out} can't be written, and nothing of it is there: {said}; make room, and export again"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -53,3 +58,5 @@ def _stats_of(run: Path) -> dict[str, Any]:
         return json.loads((run / STATS).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PairsError(f"{run} isn't finished: resume it, then export it") from error
+    except ValueError as error:
+        raise PairsError(f"{run / STATS} is damaged: the run's own command with --resume writes it again") from error

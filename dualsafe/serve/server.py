@@ -1,0 +1,190 @@
+"""uvicorn's server, as an operator needs it: clients have their time, and whoever asked is answered when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .errors import CLOSE, ApiError, as_answer
+from .settings import ServeSettings
+
+MAX_HEAD = 16_384
+"""Bytes of a request's head."""
+ANSWERING = 0.6
+"""Seconds for what was aborted to be answered."""
+logger = logging.getLogger("uvicorn.error")
+
+
+class Connection(H11Protocol):
+    """uvicorn's own connection, with the time limits that uvicorn has none for, and errors in the API's form.
+
+    A client has `read_timeout` seconds for a request's head, and as many to take something of its answer. A body's time
+    is the application's.
+    """
+
+    read_timeout = 10.0
+    max_connections = 512
+    _reading: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > 2 * self.max_connections:
+            transport.abort()
+        elif len(self.connections) > self.max_connections:
+            self.app = _too_many
+        self._time_the_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end("_reading")
+        self._end("_writing")
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._time_the_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._time_the_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._end("_writing")
+        self._writing = self.loop.call_later(self.read_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end("_writing")
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(ApiError(400, msg, "invalid_http"))
+
+    def _time_the_head(self) -> None:
+        """A head that has begun, or a first one that hasn't, is waited for so long; between requests uvicorn does."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._end("_reading")
+        elif self._reading is None and (self.cycle is None or self.timeout_keep_alive_task is None):
+            self._reading = self.loop.call_later(self.read_timeout, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._refuse(ApiError(408, f"the head didn't come within {self.read_timeout:g} s", "request_timeout"))
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answers what is no whole request, and closes."""
+        answer = as_answer(error)
+        if not self.transport.is_closing():
+            with suppress(h11.LocalProtocolError):
+                head = [*answer.raw_headers, (b"connection", b"close")]
+                for event in (h11.Response(status_code=error.status_code, headers=head), h11.Data(data=answer.body)):
+                    self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
+
+    def _end(self, timer: str) -> None:
+        if (running := getattr(self, timer)) is not None:
+            running.cancel()
+            setattr(self, timer, None)
+
+
+async def _too_many(scope: Any, receive: Any, send: Any) -> None:
+    error = ApiError(503, "too many connections", "too_many_connections", headers={"Retry-After": "5", **CLOSE})
+    await as_answer(error)(scope, receive, send)
+
+
+class Server(uvicorn.Server):
+    """Serves until it is told to stop. Then it still answers, what is new with 503, until what it has begun is drawn.
+
+    At a second signal, or when `settings.drain` is over, what isn't drawn is answered 503 too, and the pipeline ends
+    with its next step.
+
+    Args:
+        app: of `create_app`.
+    """
+
+    def __init__(self, app: FastAPI, settings: ServeSettings, **options: Any):
+        limits = {"read_timeout": settings.read_timeout, "max_connections": settings.max_connections}
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=type("Connection", (Connection,), limits),
+                ws="none",
+                access_log=False,
+                h11_max_incomplete_event_size=MAX_HEAD,
+                **options,
+            )
+        )
+        self._app, self._drain = app, settings.drain
+        self.told = 0
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        for each in (signal.SIGINT, signal.SIGTERM):  # they stay: what is late must not break the end
+            signal.signal(each, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.told += 1
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        batcher, end = self._app.state.batcher, time.monotonic() + self._drain
+        logger.info("Stopping: %d pictures wait; another signal ends it at once", batcher.waiting)
+        batcher.stop()
+        while not batcher.is_idle and time.monotonic() < end and self.told < 2:
+            await asyncio.sleep(0.02)
+        batcher.abort()
+        await self._stop_listening(sockets or [])
+        self._app.state.closing.set()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._answered(max(end, time.monotonic() + ANSWERING))
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # nobody reads there
+        await self._answered(time.monotonic() + 0.1)
+        await self.lifespan.shutdown()
+
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        for each in sockets:
+            each.listen(0)  # who is in the queue is still let in; closing would cut them off
+        await asyncio.sleep(0.05)
+        for server in self.servers:
+            server.close()
+
+    async def _answered(self, until: float) -> None:
+        """Waits for all answers to be sent; at a second signal for `ANSWERING` at most."""
+        begin = time.monotonic()
+        while self.server_state.tasks and (now := time.monotonic()) < until:
+            if self.told > 1 and now > begin + ANSWERING:
+                return
+            await asyncio.sleep(0.01)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on an address that is free; it doesn't listen yet.
+
+    Raises:
+        OSError: the address is in use, or isn't this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError as error:
+        raise OSError(f"--host {host} --port {port}: {error.strerror or error}") from error
+    return found

@@ -1,0 +1,47 @@
+"""`docker compose up`: what the files start is what the command takes, and nothing of it is open to the world."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+import yaml
+
+from dualsafe.cli import app
+from dualsafe.serve.access import HostCheck
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_the_command_takes_what_compose_gives_it():
+    serve = typer.main.get_command(app).commands["serve"]
+    name, *arguments = COMPOSE["services"]["dualsafe"]["command"]
+    given = serve.make_context("serve", arguments).params
+    assert name == "serve" and given["host"] == "0.0.0.0" and given["verify"] == "picto-guard"
+    grace = int(COMPOSE["services"]["dualsafe"]["stop_grace_period"].removesuffix("s"))
+    assert grace > given["drain"] + 2
+
+
+def test_nothing_is_open_to_the_world():
+    for name, service in COMPOSE["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+        assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
+    assert re.search(r"^USER \d+$", DOCKERFILE, re.MULTILINE)
+
+
+def test_prometheus_asks_a_host_that_the_service_answers_for():
+    scrape = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())["scrape_configs"][0]
+    (target,) = scrape["static_configs"][0]["targets"]
+    assert target.split(":")[0] in COMPOSE["services"]
+    assert HostCheck(None)._is_ours(target)
+
+
+def test_what_the_image_copies_is_there_and_sent():
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for line in DOCKERFILE.splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists() and source in sent, source

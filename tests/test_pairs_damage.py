@@ -1,0 +1,163 @@
+"""Damage to a pair run: it is named, with what mends it; and what mends it does."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from exact_runs import exact_run, made_in, pair_files
+from typer.testing import CliRunner
+
+from dualsafe.bench.tables import open_table
+from dualsafe.cli import app
+from dualsafe.errors import PairsError, TaskError
+from dualsafe.pairs.check import check
+from dualsafe.pairs.export import FORMATS, export
+from dualsafe.pairs.prompts import Bad, read_prompts
+
+SPEC = {"limit": 4, "pairs_per_prompt": 1, "shard_size": 2}
+COMMAND = ["pairs", "run", "--prompts", "picto:explicit", "--editor", "exact", "--limit", "4", "--shard-size", "2"]
+
+
+def run(*arguments: object):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert "Traceback" not in result.output
+    return result
+
+
+def resumed(folder: Path):
+    return run(*COMMAND, "--device", "cpu", "--resume", "--out", folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return exact_run(tmp_path_factory.mktemp("whole") / "run", **SPEC)
+
+
+@pytest.fixture
+def folder(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def flip(path: Path, after: bytes = b"") -> None:
+    """Turns one bit, behind a mark in the file."""
+    content = bytearray(path.read_bytes())
+    content[content.index(after) + len(after) + 8] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_byte_is_named_with_the_commands_that_mend_it(folder, whole):
+    flip(folder / "shards/00001.tar", b"IDAT")
+    for result in (resumed(folder), run("pairs", "export", folder, "--out", folder.with_name("out"))):
+        assert result.exit_code == 2 and "00001.tar, pair " in result.output and "is damaged" in result.output
+        assert f"pairs verify {folder} --repair" in result.output and "--resume" in result.output
+    found = run("pairs", "verify", folder, "--repair")
+    assert found.exit_code == 1 and "shard 1: 00001.tar has other bytes than were written" in found.output
+    assert "--resume" in found.output
+    assert resumed(folder).exit_code == 0
+    assert pair_files(folder) == pair_files(whole) and run("pairs", "verify", folder).exit_code == 0
+
+
+@pytest.mark.parametrize("lost", [["00001.tar"], ["00001.tar", "00001_stats.json"], ["00000.parquet"]])
+def test_a_lost_shard_is_missed_by_whoever_reads_the_run(folder, whole, lost):
+    for name in lost:
+        (folder / "shards" / name).unlink()
+    shard = int(lost[0][:5])
+    with pytest.raises(PairsError, match=rf"shard {shard} of .*(missing|isn't done); `dualsafe pairs verify"):
+        made_in(folder)
+    assert resumed(folder).exit_code == 0 and made_in(folder) == made_in(whole)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"files": []}', b'{"files": {"00000.tar": 3}}', b"\xff"])
+def test_a_mark_that_cant_be_read_is_no_mark(folder, content):
+    (folder / "shards/00000_stats.json").write_bytes(content)
+    assert [(index, "can't be read" in why or "isn't done" in why) for index, why in check(folder)] == [(0, True)]
+    assert resumed(folder).exit_code == 0 and list(check(folder)) == []
+
+
+def test_a_damaged_plan_is_written_again(folder, whole):
+    for name, content in {"00000.jsonl": b"{", "errors.jsonl": b"\xff", "00001.jsonl": None}.items():
+        path = folder / "plan" / name
+        path.unlink() if content is None else path.write_bytes(content)
+        assert "plan" in run("pairs", "verify", folder).output
+        assert resumed(folder).exit_code == 0 and run("pairs", "verify", folder).exit_code == 0
+    assert (folder / "plan/00001.jsonl").read_bytes() == (whole / "plan/00001.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_run_json_is_written_again(folder, content):
+    (folder / "run.json").write_text(content)
+    for command in ("verify", "export"):
+        result = run("pairs", command, folder, *(["--out", folder.with_name("out")] if command == "export" else []))
+        assert result.exit_code == 2 and "run.json" in result.output and "--resume" in result.output
+    assert resumed(folder).exit_code == 0 and run("pairs", "verify", folder).exit_code == 0
+
+
+def test_foreign_files_are_named_and_not_read(folder, whole):
+    for name in ("notes.txt", "00007.tar", "00007_stats.json"):
+        (folder / "shards" / name).write_text("{}")
+    said = run("pairs", "verify", folder)
+    assert said.exit_code == 0 and all(name in said.output for name in ("notes.txt", "00007.tar"))
+    assert made_in(folder) == made_in(whole)
+
+
+def test_a_foreign_plan_is_left_alone(tmp_path):
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan/holiday.txt").write_text("sea")
+    result = run(*COMMAND, "--out", tmp_path)
+    assert result.exit_code == 2 and "isn't a pair run's" in result.output
+    assert (tmp_path / "plan/holiday.txt").read_text() == "sea"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_that_is_full_while_exporting_is_named_and_leaves_nothing(folder, format, small_files):
+    out = folder.with_name("exported")
+    with small_files(2_000), pytest.raises(OSError, match=f"{out} can't be written, and nothing of it is there"):
+        export(folder, out, format)
+    assert [path.name for path in folder.parent.iterdir()] == ["run"]
+    export(folder, out, format)
+    assert out.is_dir()
+
+
+@pytest.fixture
+def small_files() -> Callable:
+    """No file may be larger, as on a disk that is full."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def limited(most: int):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
+
+
+def test_a_run_of_which_nothing_is_written_fails(tmp_path):
+    (tmp_path / "prompts.csv").write_text("prompt\na cat on a street\n")
+    result = run(*COMMAND[:2], "--prompts", tmp_path / "prompts.csv", "--steps", 1, "--out", tmp_path / "run")
+    assert result.exit_code == 1 and "no pair was written" in result.output and "README" not in result.output
+
+
+def test_a_long_cell_costs_its_row_and_no_other(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_text(f"prompt\n{'x' * 200_000}\na man with a knife\n")
+    first, second = read_prompts(str(file), "counterfactual", None)
+    assert isinstance(first, Bad) and "200000 characters" in first.reason and second.prompt == "a man with a knife"
+
+
+@pytest.mark.parametrize("head", ["prompt,prompt", "Prompt,prompt", "id,prompt, id"])
+def test_two_columns_of_one_name_are_no_guess(tmp_path, head):
+    file = tmp_path / "prompts.csv"
+    file.write_text(f"{head}\n1,2,3\n")
+    with pytest.raises((PairsError, TaskError), match="two columns called"):
+        list(read_prompts(str(file), "counterfactual", None))
+    if head == "prompt,prompt":
+        with pytest.raises(TaskError, match="rename one"):
+            open_table(file)
