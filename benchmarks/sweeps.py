@@ -87,7 +87,7 @@ SWEEPS = {
     "sources": Sweep(
         "effect",
         (
-            OURS, f"{OURS}:preview=none", f"{OURS}:scope=words", f"{OURS}+verify",
+            OURS, f"{OURS}+preview", f"{OURS}+verify", f"{OURS}:scope=words",
             *(f"{OURS}:sources={v}" for v in ("shift", "rewrite+shift", "rewrite+negative")),
         ),
         tuple(PROMPT_SETS),

@@ -29,7 +29,7 @@ class Dualsafe:
 
     Attributes:
         level: a preset of the dial.
-        judges: the arguments of the call that get a judge.
+        judges: the arguments of the call that get a judge; without, not even the checkpoint's own previews.
         judge: never the one that measures.
         options: further arguments of the call.
     """
@@ -43,8 +43,9 @@ class Dualsafe:
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
-        loop = dict.fromkeys(self.judges, self.judge)
-        return draw(pipe, prompts, seeds, policy, **{"safety_level": self.level, "preview": None} | loop | self.options, **sampling)
+        loop: dict[str, Any] = {"preview": None} | dict.fromkeys(self.judges, self.judge)
+        asked = {"safety_level": self.level} | loop | self.options
+        return draw(pipe, prompts, seeds, policy, **asked, **sampling)
 
 
 def options_of(text: str) -> dict[str, Any]:

@@ -21,8 +21,9 @@ class UCE:
     W = (lambda W_old + sum_i v_i c_i' + sum_j W_old c_j c_j') (lambda I + sum_i c_i c_i' + sum_j c_j c_j')^-1,
 
     c_i the embedding of a concept's last token, v_i = W_old c_0 with c_0 that of the empty text, j over what is kept.
-    This is the released code's form (rohitgandikota/unified-concept-editing, uce_sd_erase.py), with its defaults: the
-    paper has no lambda; the code adds it so that the inverse exists, and keeps nothing unless it is told to.
+    This is the released code's form (rohitgandikota/unified-concept-editing, uce_sd_erase.py), with its defaults: a
+    lambda, which the paper's eq. 7 doesn't write, so that the inverse exists; last tokens only; and nothing is kept
+    unless it is told to.
 
     Attributes:
         regularisation: lambda.

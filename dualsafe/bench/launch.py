@@ -29,9 +29,9 @@ from .tasks import Task, resolve_task
 DEFAULT_METHODS: tuple[str, ...] = (
     "stock", "negative-prompt", "sld-weak", "sld-medium", "sld-strong", "sld-max", "sld-max-by-category",
     "casg-sld-medium", "casg-sld-strong", "casg-sld-max", "safree", "safree+negative", "sega", "dng", "uce", "esd-x",
-    "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", "dualsafe-max", "dualsafe-low:preview=none",
-    "dualsafe-medium:preview=none", "dualsafe-high:preview=none", "dualsafe-max:preview=none",
-    "dualsafe-max:scope=words", "dualsafe-max+verify",
+    "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", "dualsafe-max", "dualsafe-low+preview",
+    "dualsafe-medium+preview", "dualsafe-high+preview", "dualsafe-max+preview", "dualsafe-max+verify",
+    "dualsafe-max:scope=words",
 )  # fmt: skip
 
 
