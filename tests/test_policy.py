@@ -113,10 +113,10 @@ def test_a_policy_that_is_nowhere_is_named(tmp_path):
     ("prompt", "safe"),
     [
         ("a man with a knife in a park", "a man with a flower in a park"),
-        ("a man with the Knife", "a man with the flower"),
+        ("a man with the Knife", "a man with the Flower"),
         ("a cat holding an explosive on a beach", "a cat holding a balloon on a beach"),
         ("a bear carrying a gun", "a bear carrying an umbrella"),
-        ("a bear carrying guns", "a bear carrying an umbrella"),
+        ("a bear carrying guns", "a bear carrying umbrellas"),
         ("a woman covered in blood in a kitchen", "a woman in a kitchen"),
         ("in space, a dog with  blood", "in space, a dog"),
         ("a robot with fire and a severed head", "a robot with an umbrella and an apple"),

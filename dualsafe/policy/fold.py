@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +12,7 @@ from confusable_homoglyphs.confusables import confusables_data
 
 _MOST = 8  # letters that one character is read as: a ligature may stand for a sentence, and a prompt be made of them
 _MORE = dict(zip("ηκкνωнтмвз", "nkkvwhtmb3"))  # look-alikes that the confusables table leaves out
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Folded:
     """
 
     text: str
-    origin: tuple[int, ...]
+    origin: Sequence[int]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The original's span (start, end) of a non-empty span of the folded text."""
@@ -50,6 +53,8 @@ def _letter(character: str) -> str:
 
 def fold(text: str) -> Folded:
     """Folds `text`; never fails, whatever the characters."""
+    if text.isascii() and not _CONTROL.search(text):
+        return Folded(text.lower(), range(len(text)))
     letters, origin = [], []
     for i, character in enumerate(text):
         for letter in _letter(character):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ..errors import PolicyError
 from ..strict import Strict, in_words, read_yaml
 
+REACH = 12
+"""Words within which company counts."""
+
 
 def _plain(term: str) -> str:
     """A term as it is matched: lower case, single spaces."""
@@ -18,6 +22,11 @@ def _plain(term: str) -> str:
     if not any(c.isalnum() for c in plain):
         raise ValueError(f"{term!r} has no letter or digit")
     return plain
+
+
+def _later(default: Any) -> Any:
+    """A field that the hash leaves out where it isn't used, so that policies from before it keep theirs."""
+    return Field(default, exclude_if=lambda value: value == default)
 
 
 Term = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
@@ -30,15 +39,30 @@ class Concept(Strict):
         term: the main word or phrase.
         synonyms: other words and phrases for it; plurals and possessives of all are found by themselves.
         counterpart: the safe word or phrase that takes its place; null removes it.
+        verb: whether its words are verbs, in the infinitive without "to": found in all their forms, and the counterpart,
+            a verb too, takes the same form.
     """
 
     term: Term
     synonyms: tuple[Term, ...] = ()
     counterpart: str | None
+    verb: bool = _later(False)
 
     @property
     def terms(self) -> tuple[str, ...]:
         return (self.term, *self.synonyms)
+
+
+class Company(Strict):
+    """Company in which terms are harmless, a knife's in a kitchen: unless something else unsafe stands in the prompt.
+
+    Attributes:
+        terms: terms of the category; empty for all of them.
+        beside: words and phrases, one of which stands in the same prompt, at most `REACH` words away.
+    """
+
+    terms: tuple[Term, ...] = ()
+    beside: tuple[Term, ...] = Field(min_length=1)
 
 
 class Category(Strict):
@@ -48,9 +72,12 @@ class Category(Strict):
         description: what it covers, in a sentence.
         level: safety level in [0, 1] for prompts of this category, instead of the dial's; null leaves it to the dial.
         block: refuse such prompts instead of making them safe.
-        aim: what is added to a prompt whose picture, not whose words, turned out to show this ("fully clothed").
+        aim: what is added to a prompt whose words or picture show this ("fully clothed"); one that begins with "with "
+            names a thing in place of one that only the picture shows, so words, which have counterparts, don't get it.
         concepts: what is unsafe about it.
         exceptions: benign words and phrases that contain one of its terms ("water gun").
+        loose: what says the harm only beside a concept of the category ("dead"): found together with one, never alone.
+        harmless: company in which its terms are harmless.
     """
 
     description: str
@@ -59,6 +86,18 @@ class Category(Strict):
     aim: str | None = Field(None, min_length=1, max_length=200)
     concepts: tuple[Concept, ...] = Field(min_length=1)
     exceptions: tuple[Term, ...] = ()
+    loose: tuple[Concept, ...] = _later(())
+    harmless: tuple[Company, ...] = _later(())
+
+    @model_validator(mode="after")
+    def _company_is_of_its_terms(self) -> Category:
+        terms = [term for concept in self.concepts for term in concept.terms]
+        for term in (term for company in self.harmless for term in company.terms):
+            if term not in terms:
+                near = difflib.get_close_matches(term, terms, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"harmless has {term!r}, which is no term of the category{hint}")
+        return self
 
 
 class Policy(Strict):
@@ -67,21 +106,31 @@ class Policy(Strict):
     Attributes:
         id: short name, lower case.
         version: counts up with every change of meaning.
+        languages: ISO 639-1 code -> a concept's main term -> words for it, in all forms in which they are to be found.
+            With or without accents; of scripts without gaps between words, anywhere in the text.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     version: int = Field(ge=1)
     description: str
     categories: dict[str, Category] = Field(min_length=1)
+    languages: dict[Annotated[str, Field(pattern=r"^[a-z]{2}$")], dict[Term, tuple[Term, ...]]] = _later({})
 
     @model_validator(mode="after")
     def _terms_are_unambiguous(self) -> Policy:
-        owner: dict[str, str] = {}
+        owner: dict[tuple[str, bool], str] = {}
         for name, category in self.categories.items():
-            for term in (term for concept in category.concepts for term in concept.terms):
+            for term in ((term, concept.verb) for concept in category.concepts for term in concept.terms):
                 if term in owner:
-                    raise ValueError(f"term {term!r} stands in {owner[term]!r} and again in {name!r}")
+                    raise ValueError(f"term {term[0]!r} stands in {owner[term]!r} and again in {name!r}")
                 owner[term] = name
+        mains = [concept.term for category in self.categories.values() for concept in category.concepts]
+        for language, words in self.languages.items():
+            for term in words:
+                if term not in mains:
+                    near = difflib.get_close_matches(term, mains, n=1)
+                    hint = f"; did you mean {near[0]!r}?" if near else ""
+                    raise ValueError(f"languages.{language} has {term!r}, which is no concept's main term{hint}")
         return self
 
     def __hash__(self) -> int:
@@ -111,4 +160,4 @@ class Policy(Strict):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise PolicyError(f"policy {source}: {in_words(error, Policy, Category, Concept)}") from error
+            raise PolicyError(f"policy {source}: {in_words(error, Policy, Category, Concept, Company)}") from error

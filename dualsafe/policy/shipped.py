@@ -7,7 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import PolicyError
+from ..strict import read_yaml
 from .model import Policy
+from .share import shared
 
 _FOLDER = Path(__file__).parent / "shipped"
 SHIPPED: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
@@ -16,7 +18,11 @@ SHIPPED: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.ya
 
 @lru_cache
 def _shipped(name: str) -> Policy:
-    return Policy.from_file(_FOLDER / f"{name}.yaml")
+    path = _FOLDER / f"{name}.yaml"
+    data = read_yaml(path, "policy", PolicyError)
+    if "base" in data:
+        data = shared(data, _shipped(data["base"]), str(path))
+    return Policy.from_data(data, str(path))
 
 
 def resolve(policy: str | os.PathLike | Policy) -> Policy:
