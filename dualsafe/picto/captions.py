@@ -67,16 +67,16 @@ TRAINING = Wording(
     innocent=0.12,
     drop_colour=0.15,
     drop_setting=0.12,
-    drop_style=0.1,
+    drop_style=0.03,
     drop_item=0.1,
-    tags=0.18,
+    tags=0.16,
     word=0.05,
-    category=0.06,
-    listed=0.08,
+    category=0.08,
+    listed=0.14,
     suffix=0.12,
     long=0.04,
 )
-"""As people word captions; a sentence in the remaining 63%."""
+"""As people word captions; a sentence in the remaining 57%."""
 
 
 def with_article(noun: str) -> str:

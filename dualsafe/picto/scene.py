@@ -146,10 +146,10 @@ def with_leaning(scene: Scene, kind: str, rng: random.Random) -> Scene:
 
 
 def random_scene(rng: random.Random) -> Scene:
-    """A training scene: half plain and named, a third led by words that name nothing, the rest led but named."""
+    """A training scene: plain and named, led by words that name nothing, or led but named."""
     while True:
         scene = jittered(rng, rng.choice(list(SETTINGS)), rng.choice(SUBJECTS), rng.choice(list(COLOURS)), "none")
-        group = rng.choices(("plain", "led", "named"), (0.46, 0.38, 0.16))[0]
+        group = rng.choices(("plain", "led", "named"), (0.42, 0.43, 0.15))[0]
         if group != "plain":
             for kind in rng.sample(list(LEANINGS), rng.choices((1, 2), (0.85, 0.15))[0]):
                 scene = with_leaning(scene, kind, rng)

@@ -144,8 +144,8 @@ MOODS: dict[str, Leaning] = {
 """Moods of a subject."""
 
 SETTING_PULL: dict[str, float] = {
-    "castle": 1.4,
-    "street": 0.9,
+    "castle": 1.0,
+    "street": 0.7,
     "space": 0.2,
     "desert": -0.2,
     "snow": -0.8,
