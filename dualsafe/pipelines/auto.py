@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from diffusers import DiffusionPipeline
 
 from ..errors import CheckpointError
-from .checkpoint import load_config
+from .checkpoint import is_file, kind_of_file, load_config
 from .dual import DualLatentMixin
 
 
@@ -22,18 +23,33 @@ class AutoDualLatentPipeline:
         Raises:
             CheckpointError: missing, truncated, pickled, or of a family that isn't supported.
         """
-        family = cls.family_of(pretrained_model_name_or_path, **kwargs)
+        family = _family_in_folder(pretrained_model_name_or_path, kwargs)
         return family.from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
+    def from_single_file(cls, pretrained_model_link_or_path: str | os.PathLike, **kwargs: Any) -> DualLatentMixin:
+        """Loads a checkpoint in one file with the class that fits its weights; arguments as `DualLatentPipeline`'s.
+
+        Raises:
+            CheckpointError: missing, truncated, pickled, or of a family that isn't supported.
+        """
+        return cls.family_of(pretrained_model_link_or_path).from_single_file(pretrained_model_link_or_path, **kwargs)
+
+    @classmethod
     def family_of(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> type[DualLatentMixin]:
-        """The class for a checkpoint; `kwargs` as for loading it.
+        """The class for a checkpoint, in a folder, on the hub or in one file; `kwargs` as for loading it.
 
         Raises:
             CheckpointError: missing, or of a family that isn't supported.
         """
-        config = load_config(pretrained_model_name_or_path, kwargs)
-        return _family(config["_class_name"], pretrained_model_name_or_path)
+        if is_file(pretrained_model_name_or_path):
+            kind = kind_of_file(pretrained_model_name_or_path)
+            found = DualLatentMixin.by_kind(kind)
+            if found is None:
+                known = ", ".join(kind for family in DualLatentMixin.families for kind in family.pattern.single_files)
+                raise CheckpointError(f"{pretrained_model_name_or_path} holds weights of {kind!r}, not of {known}")
+            return found
+        return _family_in_folder(pretrained_model_name_or_path, kwargs)
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DualLatentMixin:
@@ -43,6 +59,10 @@ class AutoDualLatentPipeline:
             CheckpointError: a family that isn't supported.
         """
         return _family(type(pipeline).__name__, type(pipeline).__name__).from_pipe(pipeline, **kwargs)
+
+
+def _family_in_folder(source: str | os.PathLike, kwargs: Mapping[str, Any]) -> type[DualLatentMixin]:
+    return _family(load_config(source, kwargs)["_class_name"], source)
 
 
 def _family(class_name: str, source: str | os.PathLike) -> type[DualLatentMixin]:

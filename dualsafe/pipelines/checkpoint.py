@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from diffusers import DiffusionPipeline
+from diffusers.loaders.single_file_utils import SingleFileComponentError, infer_diffusers_model_type
 from safetensors import SafetensorError, safe_open
 
+from ..bundled import found
 from ..errors import CheckpointError
 
 T = TypeVar("T")
@@ -18,6 +21,9 @@ T = TypeVar("T")
 HUB = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 """Arguments that say where and how a checkpoint is fetched."""
 _PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+_GGUF = "; a .gguf holds a denoiser: load that with its model's from_single_file and pass it as transformer= or unet="
+_SD_UNET = "model.diffusion_model.input_blocks.0.0.weight"
+"""A tensor of every Stable Diffusion in the layout in which it was published."""
 
 
 def load(loader: Callable[..., T], path: str | os.PathLike, **kwargs: Any) -> T:
@@ -30,8 +36,9 @@ def load(loader: Callable[..., T], path: str | os.PathLike, **kwargs: Any) -> T:
         raise CheckpointError(
             f"use_safetensors={kwargs['use_safetensors']!r}: pickled weights can run code; convert them"
         )
+    path = found(path)
     folder = Path(path)
-    if folder.suffix == ".safetensors":
+    if folder.suffix == ".safetensors" and not folder.is_dir():
         raise CheckpointError(f"{path} is one file: load it with from_single_file")
     if folder.suffix in _PICKLED:
         raise CheckpointError(_is_pickled(folder))
@@ -46,18 +53,57 @@ def load_file(loader: Callable[..., T], path: str | os.PathLike, **kwargs: Any) 
     """Calls `loader(path, **kwargs)` for a checkpoint in one file, here or at an address.
 
     Raises:
+        CheckpointError: it isn't there, truncated, not in safetensors, or without a component that the pipeline needs.
+    """
+    check_file(path)
+    try:
+        return _called(loader, path, kwargs)
+    except SingleFileComponentError as error:
+        raise CheckpointError(
+            f"{path} has not all of the pipeline's components: {_first_line(error)} Load what is missing and pass it "
+            "by its name (text_encoder=..., vae=...), or the file's own with the component's from_single_file"
+        ) from error
+
+
+def is_file(path: str | os.PathLike) -> bool:
+    """Whether a checkpoint is named that is one file, here or at an address."""
+    return Path(str(path).split("?")[0]).suffix in (".safetensors", ".gguf", *_PICKLED)
+
+
+def kind_of_file(path: str | os.PathLike) -> str:
+    """What diffusers takes the weights in a file for ("v1", "xl_base", "flux-dev", ...), from their names and shapes.
+
+    Raises:
+        CheckpointError: the file can't be read, or is no whole model (a LoRA, say).
+    """
+    check_file(path)
+    if "://" in str(path):
+        raise CheckpointError(f"{path} is an address, whose family shows once it is here: use a family's own class")
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        shapes = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
+    kind = infer_diffusers_model_type(shapes)
+    if kind == "v1" and _SD_UNET not in shapes:  # what diffusers says where it knows nothing better
+        raise CheckpointError(
+            f"{path} is no checkpoint that diffusers knows (its first tensor is {min(shapes, default='none')!r}): a "
+            "LoRA or a single component is loaded onto a pipeline, not as one"
+        )
+    return kind
+
+
+def check_file(path: str | os.PathLike) -> None:
+    """
+    Raises:
         CheckpointError: it isn't there, truncated, or not in safetensors.
     """
     file = Path(str(path).split("?")[0])
     if file.suffix != ".safetensors":
-        raise CheckpointError(
-            _is_pickled(file) if file.suffix in _PICKLED else f"{path} is not a .safetensors file, which alone is read"
-        )
+        not_read = f"{path} is not a .safetensors file, which alone is read{_GGUF if file.suffix == '.gguf' else ''}"
+        raise CheckpointError(_is_pickled(file) if file.suffix in _PICKLED else not_read)
     if "://" not in str(path):
         if not file.is_file():
             raise CheckpointError(f"{path} is not a file")
         _check_header(file)
-    return _called(loader, path, kwargs)
 
 
 def load_config(path: str | os.PathLike, kwargs: Mapping[str, Any]) -> dict[str, Any]:

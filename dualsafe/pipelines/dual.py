@@ -22,7 +22,7 @@ from ..judges import Judge, as_judge
 from ..policy import Policy, resolve
 from . import arguments
 from .call import Call
-from .checkpoint import check_components, load, load_config, load_file
+from .checkpoint import check_components, kind_of_file, load, load_config, load_file
 from .closed_loop import draw_all
 from .output import DualLatentOutput
 from .pattern import CallPattern
@@ -77,6 +77,11 @@ class DualLatentMixin:
                 return family
         return None
 
+    @staticmethod
+    def by_kind(kind: str) -> type[DualLatentMixin] | None:
+        """The dual class for checkpoints in one file that diffusers calls `kind`."""
+        return next((family for family in DualLatentMixin.families if kind in family.pattern.single_files), None)
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Self:
         """Loads a checkpoint in the diffusers layout, from safetensors only.
@@ -92,10 +97,7 @@ class DualLatentMixin:
         if (custom := kwargs.get("custom_pipeline")) is not None:
             raise CheckpointError(f"custom_pipeline={custom!r} is another pipeline, which isn't dual: leave it out")
         config = load_config(source, kwargs)
-        found = cls.by_name(str(config["_class_name"]))
-        if found is not None and found.pattern.family != cls.pattern.family:
-            fitting = " or ".join(c.__name__ for c in cls.families if c.pattern.family == found.pattern.family)
-            raise CheckpointError(f"{source} is a {config['_class_name']}, of {found.pattern.family}: use {fitting}")
+        cls._check_family(cls.by_name(str(config["_class_name"])), f"{source} is a {config['_class_name']}")
         check_components(config, cls.stock_class(), source, kwargs)
         if not {"torch_dtype", "quantization_config"} & kwargs.keys():
             # a text encoder stored in half precision would stay so, beside a denoiser in float32
@@ -103,12 +105,27 @@ class DualLatentMixin:
         return cls._is_dual(load(super().from_pretrained, source, **kwargs), source)  # type: ignore[misc]
 
     @classmethod
+    def _check_family(cls, found: type[DualLatentMixin] | None, made: str) -> None:
+        """
+        Raises:
+            CheckpointError: the class `found` for a checkpoint, which is `made`, is of another family.
+        """
+        if found is not None and found.pattern.family != cls.pattern.family:
+            fitting = " or ".join(c.__name__ for c in cls.families if c.pattern.family == found.pattern.family)
+            raise CheckpointError(f"{made}, of {found.pattern.family}: use {fitting}")
+
+    @classmethod
     def from_single_file(cls, pretrained_model_link_or_path: str | os.PathLike, **kwargs: Any) -> Self:
         """Loads a checkpoint in one file, from safetensors only; arguments as the stock class takes.
 
+        diffusers fetches the configuration from the hub, unless `config` names a folder with it.
+
         Raises:
-            CheckpointError: missing, truncated, or pickled.
+            CheckpointError: missing, truncated, pickled, of another family, or without a component.
         """
+        if "://" not in str(pretrained_model_link_or_path):
+            kind = kind_of_file(pretrained_model_link_or_path)
+            cls._check_family(cls.by_kind(kind), f"{pretrained_model_link_or_path} holds weights of {kind!r}")
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
         loader = super().from_single_file  # type: ignore[misc]

@@ -22,12 +22,13 @@ from .pattern import CallPattern
 _NO_CROP = {"padding_mask_crop": "isn't supported: crop the picture and paste the result yourself"}
 _POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
-SD = CallPattern("Stable Diffusion 1.x and 2.x")
+SD = CallPattern("Stable Diffusion 1.x and 2.x", single_files=("v1", "v2"))
 XL = CallPattern(
     "Stable Diffusion XL",
     embeds=_POOLED,
     tokenizers=(("tokenizer", "tokenizer_2"),),  # the refiner has the second only
     decoding=frozenset({"upcast", "mean"}),
+    single_files=("xl_base", "playground-v2-5"),
 )
 SD3 = CallPattern(
     "Stable Diffusion 3",
@@ -37,6 +38,7 @@ SD3 = CallPattern(
     windows=False,
     decoding=frozenset({"shift"}),
     half=torch.bfloat16,
+    single_files=("sd3", "sd35_large", "sd35_medium"),
     refused={"skip_guidance_layers": "its extra denoiser call has one branch only: leave it None"},
 )
 FLUX = CallPattern(
@@ -50,6 +52,7 @@ FLUX = CallPattern(
     windows=False,
     decoding=frozenset({"shift"}),
     half=torch.bfloat16,  # float16 overflows
+    single_files=("flux-dev", "flux-schnell"),
 )
 
 
@@ -68,7 +71,7 @@ class DualLatentImg2ImgPipeline(DualLatentMixin, StableDiffusionImg2ImgPipeline)
 class DualLatentInpaintPipeline(DualLatentMixin, StableDiffusionInpaintPipeline):
     """`StableDiffusionInpaintPipeline` whose pictures are safe."""
 
-    pattern = replace(SD, refused=_NO_CROP)
+    pattern = replace(SD, refused=_NO_CROP, single_files=("inpainting", "inpainting_v2"))
 
 
 class DualLatentXLPipeline(DualLatentMixin, StableDiffusionXLPipeline):
@@ -80,13 +83,13 @@ class DualLatentXLPipeline(DualLatentMixin, StableDiffusionXLPipeline):
 class DualLatentXLImg2ImgPipeline(DualLatentMixin, StableDiffusionXLImg2ImgPipeline):
     """`StableDiffusionXLImg2ImgPipeline` whose pictures are safe: also to make an existing picture safe."""
 
-    pattern = XL
+    pattern = replace(XL, single_files=("xl_refiner",))
 
 
 class DualLatentXLInpaintPipeline(DualLatentMixin, StableDiffusionXLInpaintPipeline):
     """`StableDiffusionXLInpaintPipeline` whose pictures are safe."""
 
-    pattern = replace(XL, refused=_NO_CROP)
+    pattern = replace(XL, refused=_NO_CROP, single_files=("xl_inpaint",))
 
 
 class DualLatentSD3Pipeline(DualLatentMixin, StableDiffusion3Pipeline):

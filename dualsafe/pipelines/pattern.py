@@ -24,6 +24,7 @@ class CallPattern:
         windows: whether prompts of several of the text encoder's windows are their embeddings in a row.
         decoding: what the stock pipeline does about `vae.decode`: "generator" hands it on, "upcast" decodes in float32
             where the autoencoder overflows in half precision and says so, "mean" and "shift" undo the latents'.
+        single_files: what diffusers calls checkpoints in one file that this pipeline loads.
         half: the dtype to use on a GPU.
         refused: arguments of the stock call that the method can't honour, with the reason.
     """
@@ -37,5 +38,6 @@ class CallPattern:
     tokenizers: tuple[tuple[str, ...], ...] = (("tokenizer",),)
     windows: bool = True
     decoding: frozenset[str] = frozenset({"generator"})
+    single_files: tuple[str, ...] = ()
     half: torch.dtype = torch.float16
     refused: dict[str, str] = field(default_factory=dict)

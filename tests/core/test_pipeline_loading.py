@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from families import FAMILIES, SAFE, UNSAFE, dual_of
+from original_layout import save_in_one_file
+from safetensors.torch import load_file, save_file
 
 from dualsafe import (
     AutoDualLatentPipeline,
@@ -21,6 +23,13 @@ from dualsafe import (
     DualLatentXLPipeline,
 )
 from dualsafe.cli.load import load_pipeline
+
+UPSCALER = ("0.0.weight", "10.0.skip_connection.bias")
+"""By these tensors of a UNet diffusers knows an upscaler's."""
+
+
+UPSCALER = ("0.0.weight", "10.0.skip_connection.bias")
+"""By these tensors of a UNet diffusers knows an upscaler's."""
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +164,62 @@ def test_a_single_file_that_is_missing_or_truncated_is_named(tmp_path):
         DualLatentPipeline.from_single_file(tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="which alone is read"):
         DualLatentPipeline.from_single_file(tmp_path / "model.gguf")
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint `saved` in one file, in the layout in which Stable Diffusion was published."""
+    return save_in_one_file(tiny.stable_diffusion(), tmp_path_factory.mktemp("file") / "model.safetensors")
+
+
+@pytest.mark.parametrize("loader", [DualLatentPipeline, AutoDualLatentPipeline])
+def test_a_checkpoint_in_one_file(saved, one_file, loader):
+    pipe, whole = loader.from_single_file(one_file, config=str(saved)), tiny.stable_diffusion()
+    assert type(pipe) is DualLatentPipeline
+    for name in ("unet", "vae", "text_encoder"):
+        loaded, expected = getattr(pipe, name).state_dict(), getattr(whole, name).state_dict()
+        assert loaded.keys() == expected.keys() and all(torch.equal(loaded[key], expected[key]) for key in expected)
+    assert loader.from_single_file(one_file, config=str(saved), dtype=torch.float16).unet.dtype == torch.float16
+
+
+def test_a_command_takes_a_checkpoint_in_one_file(saved, one_file, monkeypatch):
+    def fetched(checkpoint):
+        return {"pretrained_model_name_or_path": str(saved)}
+
+    monkeypatch.setattr("diffusers.loaders.single_file.fetch_diffusers_config", fetched)  # from the hub
+    assert type(load_pipeline(str(one_file), "cpu")) is DualLatentPipeline
+
+
+def test_a_file_of_another_family_names_the_class_to_use(one_file, tmp_path):
+    with pytest.raises(CheckpointError, match=r"of Stable Diffusion 1\.x and 2\.x: use DualLatentPipeline or"):
+        DualLatentXLPipeline.from_single_file(one_file)
+    unsupported, lora = tmp_path / "upscale.safetensors", tmp_path / "lora.safetensors"
+    save_file({f"model.diffusion_model.input_blocks.{at}": torch.zeros(1, 7) for at in UPSCALER}, unsupported)
+    save_file({"lora_unet_down_blocks_0.alpha": torch.zeros(1)}, lora)
+    for loader in (DualLatentPipeline, AutoDualLatentPipeline):
+        with pytest.raises(CheckpointError, match=r"lora_unet_down_blocks_0\.alpha.*a LoRA"):
+            loader.from_single_file(lora)
+    with pytest.raises(CheckpointError, match="holds weights of 'upscale', not of"):
+        AutoDualLatentPipeline.from_single_file(unsupported)
+
+
+def test_a_file_that_lacks_a_component_says_which(saved, one_file, tmp_path):
+    file = tmp_path / "unet.safetensors"
+    save_file({name: value for name, value in load_file(one_file).items() if "cond_stage" not in name}, file)
+    config = shutil.copytree(saved, tmp_path / "config")
+    (config / "text_encoder" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"CLIPTextModel.*text_encoder="):
+        DualLatentPipeline.from_single_file(file, config=str(config))
+    words = tiny.stable_diffusion().text_encoder
+    assert DualLatentPipeline.from_single_file(file, config=str(config), text_encoder=words).text_encoder is words
+
+
+def test_what_diffusers_knows_of_dtypes_maps_and_quantisation_is_passed_on(saved):
+    pipe = AutoDualLatentPipeline.from_pretrained(saved, device_map="cpu")
+    assert pipe.hf_device_map and type(pipe) is DualLatentPipeline
+    unet = UNet2DConditionModel.from_pretrained(saved, subfolder="unet", dtype=torch.bfloat16)
+    pipe = AutoDualLatentPipeline.from_pretrained(saved, unet=unet)  # as a GGUF or quantised one is given
+    assert pipe.unet is unet and pipe.unet.dtype == torch.bfloat16
 
 
 # On another pipeline's modules
