@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from inside import DEFAULT, FLOOR, at, computed, drawn, trace
+from inside import DEFAULT, FLOOR, Watched, at, computed, drawn, trace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,12 +26,18 @@ from torch.nn import functional as F
 from dualsafe import PICTO, DualLatentPipeline, MethodSettings, method
 from dualsafe.demo.draw import enlarged, overlaid
 from dualsafe.judges import judge_of
+from dualsafe.noise_level import Schedule
 from dualsafe.pipelines.decode import decode
+from dualsafe.policy import resolve
+from dualsafe.stand_in import StandIn, standing_in
+from dualsafe.watch import LOOKS_BEFORE, margin, probes_of, similarity
 
 IMAGES = Path(__file__).resolve().parent / "img"
 PROMPT, SEED = "a woman in green holding a bomb in a park", 7
 PROMPTS = {PROMPT: SEED, "an alien in orange with fire at a castle": 3}
-IMPLICIT, IMPLICIT_SEED = "a pirate in blue in a park", 1
+IMPLICIT, IMPLICIT_SEED = "a soldier in green on a street", 1
+HARMLESS_PROMPT = "a cat in green on a street"
+PROBES = probes_of(resolve("picto"))
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TAUS = (0.0, DEFAULT.tau, 0.4, 0.6, 0.8)
 GREY, INK, SHARED, DUAL = "#6b7280", "#111827", "#94a3b8", "#0f766e"
@@ -243,6 +249,47 @@ def draw_preview(pipe: DualLatentPipeline) -> Figure:
     return figure
 
 
+@torch.no_grad()
+def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int, looks: list[float]) -> list[Tensor]:
+    """Similarities (K,) of a prompt's prediction to each probe's, at the first step from each look on."""
+    watched = Watched(pipe.unet)
+    with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
+        drawn(pipe, prompt, seed, safety_level=0.0)
+    schedule = Schedule.of(pipe.scheduler)
+    steps = {schedule.at(t).progress: (t, calls[0]) for t, calls in watched.calls.items()}
+    probes = pipe.encode_texts(list(PROBES.texts))["prompt_embeds"]
+    found = []
+    for look in looks:
+        t, (z, e) = next(steps[progress] for progress in steps if progress >= look)
+        e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample
+        found.append(similarity(e[1:], e_k[None], e[:1])[0])
+    return found
+
+
+def draw_watch(pipe: DualLatentPipeline) -> Figure:
+    """Two prompts that name nothing: how close their predictions are to each probe, and what becomes of them."""
+    looks = [DEFAULT.tau - before for before in (*LOOKS_BEFORE, 0.001)]
+    names = [text.removeprefix("a picture of ").removeprefix("a ").removeprefix("an ") for text in PROBES.texts]
+    count = len(PROBES.categories)
+    colours = ["#b91c1c"] * count + [SHARED] * (len(names) - count)
+    figure, axes = plt.subplots(2, 3, figsize=(9.5, 4.4), width_ratios=(4, 1.5, 1.5), layout="constrained")
+    for row, prompt in zip(axes, (IMPLICIT, HARMLESS_PROMPT)):
+        mean = torch.stack(witnessed(pipe, prompt, IMPLICIT_SEED, looks)).mean(0)
+        row[0].bar(range(len(names)), mean.tolist(), color=colours)
+        row[0].set_xticks(range(len(names)), names, rotation=45, ha="right")
+        row[0].set_ylabel("similarity")
+        row[0].spines[["top", "right"]].set_visible(False)
+        row[0].set_title(f"{prompt}: margin {margin(mean[None], count).item():.2f}", loc="left")
+        output = drawn(pipe, prompt, IMPLICIT_SEED, preview=None)
+        stock = drawn(pipe, prompt, IMPLICIT_SEED, safety_level=0.0)
+        for panel, image, title in zip(row[1:], (stock.images[0], output.images[0]), ("stock", "by default")):
+            show(panel, image)
+            panel.set(xticks=[], yticks=[], title=title)
+        report = output.safety[0]
+        print(f"{prompt!r}: {report.decision} by {report.gate}, {report.denoiser_rows} rows")
+    return figure
+
+
 FIGURES: dict[str, Callable[[DualLatentPipeline], Figure]] = {
     "phases": draw_phases,
     "steps": draw_steps,
@@ -251,6 +298,7 @@ FIGURES: dict[str, Callable[[DualLatentPipeline], Figure]] = {
     "shared": draw_shared,
     "outside": draw_outside,
     "preview": draw_preview,
+    "watch": draw_watch,
 }
 
 

@@ -12,6 +12,11 @@ from torch import Tensor
 
 _POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 _UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
+_TEXTS = {
+    "prompt_embeds": ("encoder_hidden_states",),
+    "pooled_prompt_embeds": ("text_embeds", "pooled_projections"),
+}
+"""What denoisers call the embeddings of a prompt, as arguments or in `added_cond_kwargs`."""
 _STATEFUL = ("DeepCache", "cache_dit", "para_attn")
 _SEPARABLE = ("FirstBlockCacheConfig", "TaylorSeerCacheConfig")
 """Caches of diffusers that keep a state for each `cache_context`, and count nothing but that context's own calls."""
@@ -81,10 +86,15 @@ class Branches:
     Args:
         samples: N, the samples of the batch.
         stacked: whether both branches share one call all the same.
+
+    Attributes:
+        told: what the safe branches of some samples are told instead of their rows of the loop's batch: embeddings by
+            the stock call's argument name, one text each.
     """
 
     def __init__(self, model: Any, samples: int, stacked: bool, on: OnDevice):
         self._model, self._samples, self._stacked, self._on = model, samples, stacked, on
+        self.told: dict[int, dict[str, Tensor]] = {}
 
     def run(self, call: Call, originals: bool, safe: list[int], again: bool) -> tuple[Tensor | None, Tensor | None]:
         """Predictions (group, sample, ...) of all originals, if asked for, and of the safe branches of `safe`.
@@ -105,13 +115,65 @@ class Branches:
         """The prediction (group, sample, ...) of one model call for some samples of each of its branches."""
         at = {branch: self._on(call.sample.device, samples) for branch, samples in parts.items()}
         args, kwargs = call.taking(call.rows(at))
+        safe = parts.get(1, [])
+        for i in self.told.keys() & set(safe):
+            place = len(parts.get(0, [])) + safe.index(i)
+            self._tell(call, kwargs, i, place, sum(map(len, parts.values())), again)
         with self._remembering(f"{parts}{' again' * again}"):
             output = self._model(*args, **kwargs)[0]
         return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
 
+    def _tell(self, call: Call, kwargs: dict[str, Any], i: int, place: int, count: int, again: bool) -> None:
+        """Puts what a sample's safe branch is told into its rows: the prompt's group is the last, a negative's the
+        first, or has a call of its own."""
+        for name, value in self.told[i].items():
+            negative = name.startswith("negative_")
+            if call.groups > 1 or again is negative:
+                row = (0 if negative else call.groups - 1) * count + place
+                tell(kwargs, self._on(call.sample.device, [row]), {name.removeprefix("negative_"): value[None]})
+
+    def under(self, call: Call, samples: list[int], embeds: dict[str, Tensor]) -> Tensor:
+        """Predictions (sample, text, ...) of the originals of `samples` under other texts, none in a larger batch than
+        the loop's.
+
+        Args:
+            embeds: of the texts, (texts, ...), by the stock call's argument name.
+        """
+        texts, size = len(next(iter(embeds.values()))), len(call.sample)
+        at = self._on(call.sample.device, samples)
+        with_prompt = call.rows({0: at})[-len(samples) :]
+        rows, told = with_prompt.repeat_interleave(texts), torch.arange(texts).repeat(len(samples)).to(at)
+        found = []
+        for part, which in zip(rows.split(size), told.split(size)):
+            args, kwargs = call.taking(part)
+            tell(kwargs, torch.arange(len(part), device=at.device), {n: v[which] for n, v in embeds.items()})
+            with self._remembering(f"watch {samples} {len(found)}"):
+                found.append(self._model(*args, **kwargs)[0])
+        return rearrange(torch.cat(found), "(n k) ... -> n k ...", k=texts)
+
     def _remembering(self, name: str) -> AbstractContextManager:
         """A cache of their own for each branch and each choice of samples, where diffusers' caching is on."""
         return self._model.cache_context(name) if getattr(self._model, "is_cache_enabled", False) else nullcontext()
+
+
+def tell(kwargs: dict[str, Any], rows: Tensor, embeds: dict[str, Tensor]) -> None:
+    """Writes embeddings (rows, ...) into rows of a call's own copies of the prompt's.
+
+    Raises:
+        RuntimeError: an embedding that the call has no place for, or of another length than the call's.
+    """
+    for name, value in embeds.items():
+        held = [
+            (holder, kind)
+            for holder in (kwargs, kwargs.get("added_cond_kwargs") or {})
+            for kind in _TEXTS.get(name, ())
+            if holder.get(kind) is not None
+        ]
+        if not held:
+            raise RuntimeError(f"the denoiser takes no {name}")
+        for holder, kind in held:
+            holder[kind] = holder[kind].clone()
+            holder[kind][rows] = value.to(holder[kind])
 
 
 def check_stateless(model: Any) -> None:

@@ -23,6 +23,7 @@ from .look import Preview
 from .mask import Mask
 from .noise_level import Schedule, Step
 from .plan import OWN_CALLS, Plan
+from .watch import Watch
 
 
 class Seen(NamedTuple):
@@ -47,6 +48,7 @@ class DualDenoiser:
     plan: Plan
     schedule: Schedule
     preview: Preview | None = None
+    watch: Watch | None = None
     rows: list[int] = field(init=False)
     own_calls: int = field(init=False, default=0)
     agreed: set[int] = field(init=False, default_factory=set)
@@ -71,6 +73,7 @@ class DualDenoiser:
         original = self._followed(call, original, own, carried, step)
         u = self._seen(call, call.latents(0), original, step)
         self._look(u, step)
+        self._watch_over(call, original, step)
         if own is None:
             return (stack(original, original),)
         self._originals.see(step, u.x0)
@@ -85,6 +88,11 @@ class DualDenoiser:
     def mask(self) -> Tensor | None:
         """(N, 1, h, w) in [0, 1], where each safe branch may differ; None where no mask holds it back."""
         return self._mask.all
+
+    @property
+    def dual(self) -> list[int]:
+        """The samples that have a safe branch by now."""
+        return [i for i in self.plan.dual if i not in self.plan.watched or i in self._branches.told]
 
     @property
     def left_shared_phase(self) -> bool:
@@ -103,10 +111,25 @@ class DualDenoiser:
 
     def _with_safe_branch(self, step: Step) -> list[int]:
         """The samples whose safe branch is computed: all dual ones after the shared phase, but for those that agree."""
-        if step.index < self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS):
+        if step.index < self._parts_at:
             return []
         self.agreed |= self._mask.agreeing(step)
-        return [i for i in self.plan.dual if i not in self.agreed]
+        return [i for i in self.dual if i not in self.agreed]
+
+    @property
+    def _parts_at(self) -> int:
+        return self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS)
+
+    def _watch_over(self, call: Call, original: Tensor, step: Step) -> None:
+        """Looks at the undecided samples; those that are flagged have a safe branch from the next step on."""
+        watch, last = self.watch, step.index >= self._parts_at - 1
+        if watch is None or step.again or not watch.is_due(step.progress, last):
+            return
+        for i in watch.samples:
+            self.rows[i] += watch.rows
+        self._branches.told |= watch.look(
+            original[-1], original[0], lambda samples: self._branches.under(call, samples, watch.embeds), last
+        )
 
     def _count(self, groups: int, original: Tensor | None, own: Tensor | None, safe: list[int]) -> None:
         self.own_calls += own is not None

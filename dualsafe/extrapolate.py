@@ -21,6 +21,10 @@ class Carried:
 
     _seen: list[tuple[float, Tensor]] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._seen
+
     def see(self, progress: float, x0: Tensor) -> None:
         """Takes in clean latents that were computed at `progress` in [0, 1], another than the latest."""
         self._seen = [*self._seen[-1:], (progress, x0)]
@@ -54,14 +58,16 @@ class Originals:
             parted: those that have parted from their original; the others must follow it to the bit.
         """
         settings = self._plan.settings
-        if self._plan.keep_original or settings.composite or not self._skips(step):
+        skips = self._skips(step)
+        if self._plan.keep_original or settings.composite or not skips or self._carried[step.again].is_empty:
             return []
         return [i for i in safe if i in parted or not self._plan.finds_mask]
 
     def see(self, step: Step, x0: Tensor) -> None:
-        """Takes in the originals' clean latents (N, C, h, w), at the steps that are to compute them."""
-        if not self._skips(step):
-            self._carried[step.again].see(step.progress, x0)
+        """Takes in the originals' clean latents (N, C, h, w), at the steps that are to compute them, and at first."""
+        carried = self._carried[step.again]
+        if not self._skips(step) or carried.is_empty:
+            carried.see(step.progress, x0)
 
     def expected(self, step: Step) -> Tensor:
         """The originals' clean latents (N, C, h, w) to be expected at a step that doesn't compute them."""

@@ -11,7 +11,7 @@ from dualsafe.judges import Verdict, as_judge, ask
 from dualsafe.judges.picto import Attributes
 
 PROMPTS = ["a pirate in a park", "a cat on a beach"]
-FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto"}
+FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto", "scope": "words"}
 SEEN = Verdict(True, 0.9, ("knife",))
 CLEAR = Verdict(False, 0.1)
 

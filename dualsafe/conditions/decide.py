@@ -10,7 +10,7 @@ from ..errors import PolicyViolation
 from ..policy import Policy, Rewrite, refuse_sexualised_minors, rewrite
 from .rewriter import Rewriter, rewritten_by
 
-Gate = Literal["level", "given", "prompt", "latent", "preview", "verify"]
+Gate = Literal["level", "given", "prompt", "latent", "watch", "preview", "verify"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Decision:
             "prompt_2", "prompt_3" where they were given) -> text.
         triggers: unsafe terms as the prompt writes them.
         categories: the policy categories they belong to, in the order found.
+        ends: where each of them ends: the prompt's argument, the term, and the place in characters.
     """
 
     kind: Literal["off", "benign", "dual"]
@@ -33,6 +34,7 @@ class Decision:
     safe_texts: dict[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    ends: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -59,7 +61,7 @@ def decide(
     """One decision a prompt: what the caller gives goes first, then a rewriter's text, then the policy's.
 
     Args:
-        texts: argument name -> one text a prompt; empty where the caller gave embeddings.
+        texts: argument name -> one text a prompt; empty where the caller gave embeddings without `policy_text`.
         levels: one a prompt.
         safe_prompts: the caller's safe texts, one a prompt, if any; None among them leaves that prompt to the policy.
         embeds_given: whether the caller gave the safe branch's embeddings.
@@ -75,14 +77,15 @@ def decide(
     given = embeds_given or (safe_prompts is not None and None not in safe_prompts)
     if not texts and not given and any(levels):
         raise ValueError(
-            "prompt_embeds carry no text that a policy could read: give safe_prompt or safe_prompt_embeds, "
-            "or safety_level=0"
+            "prompt_embeds carry no text that a policy could read: give policy_text, safe_prompt or "
+            "safe_prompt_embeds, or safety_level=0"
         )
     decisions = []
     for i, level in enumerate(levels):
         safe_prompt = safe_prompts[i] if safe_prompts is not None else None
         given_here = embeds_given or safe_prompt is not None
         places = {name: f"{name}[{i}]" if len(levels) > 1 else name for name in texts}
+        _refuse({**{places[name]: each[i] for name, each in texts.items()}, **_given(safe_prompt, i, len(levels))})
         found = {name: _read(each[i], policy, tokens, places[name]) for name, each in texts.items()}
         triggers = [trigger for rewritten in found.values() for trigger in rewritten.triggers]
         categories = tuple(dict.fromkeys(trigger.category for trigger in triggers))
@@ -101,6 +104,7 @@ def decide(
                 safe_texts=safe_texts if asked and not embeds_given else {},
                 triggers=tuple(dict.fromkeys(trigger.text for trigger in triggers)),
                 categories=categories,
+                ends=tuple((name, t.text, t.end) for name, each in found.items() for t in each.triggers),
             )
         )
     return decisions
@@ -109,7 +113,29 @@ def decide(
 def _reworded(rewriter: Rewriter, prompt: str, timeout: float, policy: Policy, tokens: Collection[str]) -> str | None:
     """The rewriter's text, without what the policy still finds in it."""
     text = rewritten_by(rewriter, prompt, timeout)
-    return None if text is None else _read(text, policy, tokens, "the rewriter's text").text
+    if text is None:
+        return None
+    _refuse({"the rewriter's text": text})
+    return _read(text, policy, tokens, "the rewriter's text").text
+
+
+def _given(safe_prompt: str | None, i: int, count: int) -> dict[str, str]:
+    """The caller's safe text by what an error calls it."""
+    return {} if safe_prompt is None else {f"safe_prompt[{i}]" if count > 1 else "safe_prompt": safe_prompt}
+
+
+def _refuse(texts: dict[str, str]) -> None:
+    """The rule about minors on every text that reaches a branch, and on all of a sample's together.
+
+    Raises:
+        PolicyViolation: names the text, or those that say it only together.
+    """
+    together = {" and ".join(texts): "\n".join(texts.values())} if len(texts) > 1 else {}
+    for place, text in (texts | together).items():
+        try:
+            refuse_sexualised_minors(text)
+        except PolicyViolation as refusal:
+            raise PolicyViolation(f"{place}: {refusal}") from None
 
 
 def _read(prompt: str, policy: Policy, tokens: Collection[str], place: str) -> Rewrite:
@@ -119,7 +145,6 @@ def _read(prompt: str, policy: Policy, tokens: Collection[str], place: str) -> R
         place: what an error calls the text.
     """
     try:
-        refuse_sexualised_minors(prompt)
         found = rewrite(policy, prompt, tokens)
         for trigger in found.triggers:
             if policy.categories[trigger.category].block:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .endpoint import EndpointJudge
     from .llavaguard import LlavaGuardJudge
     from .nudenet import NudeNetJudge
-    from .of_checkpoint import judge_of
+    from .of_checkpoint import judge_of, own_judge
     from .picto import PictoJudge
     from .q16 import Q16Judge
     from .safety_checker import SafetyCheckerJudge
@@ -33,6 +33,7 @@ _HOME = {
     "SafetyCheckerJudge": "safety_checker",
     "ShieldGemmaJudge": "shieldgemma",
     "judge_of": "of_checkpoint",
+    "own_judge": "of_checkpoint",
 }
 __all__ = [
     "ClassifierJudge",
@@ -52,6 +53,7 @@ __all__ = [
     "judge_of",
     "load_judge",
     "name_of",
+    "own_judge",
 ]
 
 

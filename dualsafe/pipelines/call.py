@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .. import method
 from ..callbacks import for_both_branches
-from ..conditions import Stream, apply_sources, unwanted
+from ..conditions import Gate, Stream, aimed, apply_sources, unwanted
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
 from ..judges import Judge, ask
@@ -20,6 +20,7 @@ from ..look import Preview
 from ..noise_level import Schedule
 from ..plan import Plan
 from ..stand_in import StandIn, standing_in
+from ..watch import Finding, Watch, probes_of
 from . import arguments
 from .noise import OneNoise, check_pairable
 from .request import Request
@@ -79,17 +80,18 @@ class Call:
         scheduler, model = stock.pipe.scheduler, stock.denoiser
         if plan.dual:
             check_pairable(scheduler)
-            told |= self._stacked(embeds, rows, plan.dual)
+            told |= self._stacked(embeds, rows, [k for k in plan.dual if k not in plan.watched])
             told["callback_on_step_end"] = for_both_branches(told["callback_on_step_end"], len(rows))
         looking = self._looking(rows, preview) if preview else None
-        denoiser = DualDenoiser(model, plan, Schedule.of(scheduler, stock.pattern.timestep_scale), looking)
+        schedule = Schedule.of(scheduler, stock.pattern.timestep_scale)
+        denoiser = DualDenoiser(model, plan, schedule, looking, self._watching(rows, plan))
         stand_ins = {stock.pattern.denoiser: StandIn(model, denoiser), **self._noise.start(stock.pipe, rows, branches)}
         with (
             standing_in(stock.pipe, stand_ins),
             standing_in(scheduler, self._noise.steps(scheduler, rows, branches, first)),
         ):
             final = stock.spatial(stock.call(**told)[0], given)
-        check_safe(final, denoiser)
+        check_safe(final, denoiser, self.is_interrupted)
         if first:
             self._noise.end_first_pass()
         if looking and looking.samples and not (looking.done or self.is_interrupted):
@@ -142,20 +144,23 @@ class Call:
     def _plan(self, rows: list[int]) -> Plan:
         request, samples = self.request, [self.samples[i] for i in rows]
         settings = samples[0].settings
-        weights = [settings.weight_of(s.decision.level) if s.decision.kind == "dual" else 0.0 for s in samples]
+        first = not hasattr(self, "original_latents")
+        watched = {k for k, s in enumerate(samples) if s.decision.is_open and request.judges.watched and first}
+        dual = {k for k, s in enumerate(samples) if s.decision.kind == "dual"} | watched
+        weights = [settings.weight_of(s.decision.level) if k in dual else 0.0 for k, s in enumerate(samples)]
         mask = None if request.mask is None else request.mask[self._prompts(rows)]
         # A word or a judge found something in the others, so that no likeness of the branches clears them.
         may_agree = {k for k, s in enumerate(samples) if s.decision.gate == "given" and not s.decision.triggers}
         guidance = partial(self.stock.guidance_now, request.given)
-        return Plan(weights, settings, guidance, request.return_pair, mask, frozenset(may_agree))
+        return Plan(weights, settings, guidance, request.return_pair, mask, frozenset(watched), frozenset(may_agree))
 
     def _prompts(self, rows: list[int]) -> list[int]:
         """The prompts of the samples `rows`."""
         return [self.request.prompt_of[i] for i in rows]
 
     def _stacked(self, embeds: dict[str, Tensor], rows: list[int], dual: list[int]) -> dict[str, Tensor]:
-        """Embeddings of both branches; a benign sample's safe row is its own and stays unused."""
-        safe = self._safe_embeds([rows[k] for k in dual])
+        """Embeddings of both branches; the safe row of a sample that has no safe branch is its own and stays unused."""
+        safe = self._safe_embeds([rows[k] for k in dual]) if dual else {}
         stacked = {}
         for name, original in embeds.items():
             second = original
@@ -175,7 +180,11 @@ class Call:
         names = dict.fromkeys(name for decision in decisions for name in decision.safe_texts)
         texts = [tuple(d.safe_texts.get(name, d.safe_texts["prompt"]) for name in names) for d in decisions]
         different = list(dict.fromkeys(texts))
-        encoded = self.stock.encode_texts(request.given, dict(zip(names, map(list, zip(*different)))))
+        by_name = dict(zip(names, map(list, zip(*different))))
+        if request.encode_text is not None:
+            encoded = request.encoded(by_name["prompt"])
+        else:
+            encoded = self.stock.encode_texts(request.given, by_name)
         order = [different.index(text) for text in texts]
         safe = {name: value[order] for name, value in encoded.items()}
         if set(request.sources) != {"rewrite"}:
@@ -187,6 +196,15 @@ class Call:
         if "negative" in request.sources:
             safe |= self._negative_embeds(rows)
         return {name: self._as_long(name, value) for name, value in safe.items()}
+
+    def unread(self, i: int) -> tuple[str, ...]:
+        """The unsafe terms of a sample's texts that no text encoder reads."""
+        prompt, given = self.request.prompt_of[i], self.request.given
+        if given.get("prompt_embeds") is not None:
+            return ()  # how far its encoder reads is the caller's to know
+        texts = {name: each[prompt] for name, each in self.request.texts.items()}
+        ends = self.request.decisions[prompt].ends
+        return tuple(dict.fromkeys(term for name, term, end in ends if not self.stock.reads(given, texts[name][:end])))
 
     def _negative_embeds(self, rows: list[int]) -> dict[str, Tensor]:
         """The safe branch's negative: the concepts of the categories that were found, and the caller's text."""
@@ -222,6 +240,43 @@ class Call:
     def _streams(self) -> list[Stream]:
         return self.stock.streams(self.request.given)
 
+    def _watching(self, rows: list[int], plan: Plan) -> Watch | None:
+        """The watch over those whose words say nothing."""
+        if not plan.watched:
+            return None
+        given = self.request.given
+        probes = probes_of(self.request.policy, self.request.judges.watched)
+        blank = plan.guidance().scale <= 1 or plan.guidance().apart or not self._negative_is_blank
+        texts = [*probes.texts, *[""] * blank]
+        embeds = {n: self._as_long(n, e) for n, e in self.stock.encode_texts(given, {"prompt": texts}).items()}
+
+        def tell(found: dict[int, Finding]) -> dict[int, dict[str, Tensor]]:
+            for k, finding in found.items():
+                self.aim(rows[k], [finding.category], "watch")
+            safe = self._safe_embeds([rows[k] for k in found])
+            return {k: {name: value[j] for name, value in safe.items()} for j, k in enumerate(found)}
+
+        return Watch(probes, embeds, blank, self.request.settings, tell, sorted(plan.watched))
+
+    @property
+    def _negative_is_blank(self) -> bool:
+        """Whether the group without the prompt has no text of the caller's."""
+        given = self.request.given
+        texts = given.get("negative_prompt"), given.get("negative_prompt_2"), given.get("negative_prompt_3")
+        return given.get("negative_prompt_embeds") is None and not any(texts)
+
+    def aim(self, i: int, seen: list[str], gate: Gate) -> None:
+        """Decides that a sample gets a safe branch, aimed at what was seen in it.
+
+        Where neither the policy nor the caller says what to show instead, or the text encoder doesn't read as far as
+        that, the picture is withheld.
+        """
+        request, sample = self.request, self.samples[i]
+        texts = {name: each[request.prompt_of[i]] for name, each in request.texts.items()}
+        sample.decision = aimed(sample.decision, texts, seen, request.policy, gate)
+        told_nothing = sample.decision.safe_texts == texts and not request.safe_embeds
+        sample.withheld = sample.withheld or told_nothing or self.is_told_the_same(i)
+
     def _looking(self, rows: list[int], judge: Judge) -> Preview:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
 
@@ -229,9 +284,11 @@ class Call:
             pixels = self.decoded(x0, [rows[k] for k in open_])
             verdicts = ask(judge, self.stock.images(pixels))
             for k, verdict in zip(open_, verdicts):
-                self.samples[rows[k]].verdicts.append(verdict)
+                if self.samples[rows[k]].decision.is_open:  # the watch may have opened a safe branch by now
+                    self.samples[rows[k]].verdicts.append(verdict)
             wanted = self.request.return_pair or self.request.settings.composite
-            if len(open_) == len(rows) and all(v.is_unsafe for v in verdicts) and not wanted:
+            undecided = all(sample.decision.is_open for sample in self.samples)
+            if undecided and len(open_) == len(rows) and all(v.is_unsafe for v in verdicts) and not wanted:
                 self._cut_short = True  # nobody is going to see this pass
                 self.stock.interrupt()
 
@@ -239,17 +296,22 @@ class Call:
 
     def _keep(self, rows: list[int], final: Tensor, denoiser: DualDenoiser) -> None:
         """Stores what a pass has drawn; composites over the first pass's originals."""
-        dual, count = denoiser.plan.dual, len(rows)
+        dual, count = denoiser.dual, len(rows)
         if not hasattr(self, "original_latents"):
             self.original_latents = final[:count]
         for k, i in enumerate(rows):
             self.samples[i].rows += denoiser.rows[k]
+        if denoiser.watch:
+            for k, finding in denoiser.watch.found.items():
+                self.samples[rows[k]].finding = finding
+            for k in denoiser.watch.samples:  # interrupted before anything could be said of them
+                self.samples[rows[k]].withheld = True
         if not dual:
             return
         safe, own = final[count:][dual], [rows[k] for k in dual]
         masks = None if denoiser.mask is None else denoiser.mask[dual]
         pixels = None
-        if self.request.output_type != "latent" or self.request.verify:
+        if self.request.output_type != "latent" or self.request.judges.verify:
             pixels = self.decoded(safe, own)
         if denoiser.plan.settings.composite and masks is not None and pixels is not None:
             large = F.interpolate(masks, size=pixels.shape[-2:], mode="nearest").to(pixels.dtype)
@@ -263,6 +325,8 @@ class Call:
             sample.safe = safe[j]
             sample.pixels = None if pixels is None else pixels[j]
             sample.mask = None if masks is None else masks[j]
+            if sample.decision.gate == "watch" and sample.is_original:  # a mask of the caller's that keeps it as it was
+                sample.withheld = True
 
 
 def first_broken(values: Tensor) -> int | None:
@@ -271,8 +335,11 @@ def first_broken(values: Tensor) -> int | None:
     return broken[0] if broken else None
 
 
-def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
+def check_safe(final: Tensor, denoiser: DualDenoiser, interrupted: bool) -> None:
     """Refuses latents of which nothing safe can be said.
+
+    Args:
+        interrupted: whether the caller stopped the pass.
 
     Raises:
         NonFiniteLatentsError: NaN or infinite latents.
@@ -284,7 +351,8 @@ def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
         raise NonFiniteLatentsError(
             f"denoising gave NaN or infinite latents for sample {broken % n}; no picture is returned"
         )
-    if denoiser.plan.dual and not denoiser.left_shared_phase:
+    undecided = denoiser.watch is not None and bool(denoiser.watch.samples) and not interrupted
+    if undecided or (denoiser.dual and not denoiser.left_shared_phase):
         raise ValueError(
             f"tau={denoiser.plan.settings.tau} covers every step that was run, so that nothing was made safe: "
             "lower tau or run more steps"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..conditions import Gate, aimed
+from ..conditions import Gate
 from ..config import MethodSettings
 from ..judges import Judge, ask
 from .call import Call
@@ -26,16 +26,17 @@ def draw_all(call: Call) -> None:
         NonFiniteLatentsError: NaN or infinite latents or pixels.
         ValueError: a shared phase over all steps.
     """
-    request, samples = call.request, call.samples
+    request, samples, judges = call.request, call.samples, call.request.judges
     undecided = [i for i in call.everything if samples[i].decision.is_open]
-    call.draw(call.everything, request.preview if undecided else None)
-    if call.is_interrupted and request.preview:
+    call.draw(call.everything, judges.preview if undecided else None)
+    if call.is_interrupted and judges.preview:
         _withhold(call, [i for i in undecided if samples[i].was_flagged or not samples[i].verdicts])
-    flagged = [i for i in undecided if samples[i].was_flagged and not samples[i].withheld]
+    open_ = [i for i in undecided if samples[i].decision.is_open]  # the watch decided the others on the way
+    flagged = [i for i in open_ if samples[i].was_flagged and not samples[i].withheld]
     if flagged:
         _aim(call, flagged, "preview", request.settings)
-    if request.verify:
-        _verify(call, request.verify)
+    if judges.verify:
+        _verify(call, judges.verify)
 
 
 def _verify(call: Call, judge: Judge) -> None:
@@ -66,17 +67,14 @@ def _flagged(call: Call, rows: list[int], judge: Judge) -> list[int]:
 def _aim(call: Call, rows: Iterable[int], gate: Gate, settings: MethodSettings) -> None:
     """Draws `rows` again under a safe condition aimed at all that was seen in them so far.
 
-    Where neither the policy nor the caller says what to show instead, or the text encoder doesn't read as far as that,
-    the picture is withheld; so it is where the caller's mask keeps it as it was.
+    Where nothing says what to show instead, the picture is withheld; so it is where the caller's mask keeps it as it
+    was.
     """
-    request, again = call.request, []
+    again = []
     for i in rows:
         sample = call.samples[i]
-        texts = {name: each[request.prompt_of[i]] for name, each in request.texts.items()}
-        seen = [concept for verdict in sample.verdicts for concept in verdict.concepts]
-        sample.decision = aimed(sample.decision, texts, seen, request.policy, gate)
-        if (sample.decision.safe_texts == texts and not request.safe_embeds) or call.is_told_the_same(i):
-            sample.withheld = True
+        call.aim(i, [concept for verdict in sample.verdicts for concept in verdict.concepts], gate)
+        if sample.withheld:
             continue
         if gate == "verify":
             sample.decision = replace(sample.decision, level=1.0)

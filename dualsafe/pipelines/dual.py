@@ -15,15 +15,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..bundled import PICTO
+from ..calibration import calibrated
 from ..conditions import Rewriter, decide
 from ..config import MethodSettings
 from ..errors import CheckpointError
-from ..judges import Judge, as_judge
+from ..judges import Judge
 from ..policy import Policy, resolve
 from . import arguments
 from .call import Call
 from .checkpoint import check_components, kind_of_file, load, load_config, load_file
 from .closed_loop import draw_all
+from .judging import judges_of
 from .output import DualLatentOutput
 from .pattern import CallPattern
 from .pictures import finish
@@ -87,7 +89,7 @@ class DualLatentMixin:
         """Loads a checkpoint in the diffusers layout, from safetensors only.
 
         Args:
-            pretrained_model_name_or_path: a folder, or a hub id; `dualsafe.PICTO` is the bundled checkpoint.
+            pretrained_model_name_or_path: a folder, or a hub id; "dualsafe/picto" is the bundled checkpoint.
             **kwargs: as `DiffusionPipeline.from_pretrained` takes (`dtype`, float32 by default, `cache_dir`, ...).
 
         Raises:
@@ -179,13 +181,16 @@ class DualLatentMixin:
         safe_prompt_embeds: Tensor | None = None,
         safe_pooled_prompt_embeds: Tensor | None = None,
         policy: str | os.PathLike | Policy | None = None,
+        policy_text: str | list[str] | None = None,
+        encode_text: Callable | None = None,
         return_pair: bool = False,
         settings: MethodSettings | None = None,
         sources: str | Sequence[str] = "rewrite",
         rewriter: Rewriter | None = None,
         rewriter_timeout: float = 10.0,
-        preview: Judge | Callable | None = None,
-        verify: Judge | Callable | None = None,
+        scope: Literal["all", "words"] = "all",
+        preview: Judge | Callable | Literal["auto"] | None = "auto",
+        verify: Judge | Callable | Literal["auto"] | None = None,
         max_tries: int = 3,
         mask: Tensor | Image.Image | list | Literal["auto"] | None = "auto",
         **kwargs: Any,
@@ -201,17 +206,26 @@ class DualLatentMixin:
             safe_pooled_prompt_embeds: their pooled form, (prompts, width), for the families that have one.
             policy: a shipped policy's name, a YAML file or a `Policy`; by default "picto" for the bundled checkpoint
                 and "i2p" for any other. A category's own level overrides the dial.
+            policy_text: the text behind `prompt_embeds`, one for each prompt: what the policy reads and rewrites.
+            encode_text: a function from a list of safe texts to their embeddings (texts, tokens, width), or a pair of
+                them and their pooled form, such as a compel; by default the pipeline's own text encoders.
             return_pair: also return the original, unsafe pictures, marked as such.
-            settings: phases and mask of the method.
+            settings: phases, mask and thresholds of the method; by default those that `dualsafe calibrate` has left in
+                the checkpoint's folder, else the library's own.
             sources: where the safe condition of a prompt comes from in which the policy finds something: one or several
                 of "rewrite" (its terms replaced or removed), "shift" (of the embedding) and "negative" (the policy's
                 concepts as the safe branch's negative prompt).
             rewriter: a function from such a prompt to a safe one, a language model say; what the policy still finds in
                 its answer is taken out. Where it fails or takes over `rewriter_timeout` seconds, `sources` step in.
+            scope: "all" acts on every prompt: where no word says anything, `preview` and the watch over the model's own
+                predictions do (`settings.watch`). "words" acts on the policy's words alone.
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
-            verify: a judge of the finished pictures. What it flags is drawn again, more strictly, and at last withheld.
+                "auto" is the judge that comes with the checkpoint, if one does: picto's guard, or a safety checker. A
+                judge takes the place of the watch, but for the categories that it says it doesn't see (`covers`).
+            verify: a judge of the finished pictures, "auto" the checkpoint's own. What it flags is drawn again, more
+                strictly, and at last withheld. A safety checker of the checkpoint always verifies.
             max_tries: how often, for `verify`.
             mask: where a picture may change, 1 for yes: "auto" finds it (`settings.mask_floor`), None is everywhere; or
                 a tensor (H, W), (prompts, H, W) or (prompts, 1, H, W), a PIL picture, or a list of those.
@@ -233,10 +247,12 @@ class DualLatentMixin:
         safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
         safe_embeds = arguments.safe_embeds(safe_prompt_embeds, safe_pooled_prompt_embeds, safe_prompt, count)
         texts = arguments.prompts_by_encoder(given, count)
+        texts |= arguments.policy_texts(policy_text, encode_text, given, count)
         arguments.check_output_type(given["output_type"])
         names = arguments.known_sources(sources)
         arguments.check_rewriter(rewriter, rewriter_timeout)
-        own, rules = self._policy(policy), settings or MethodSettings()
+        own, rules = self._policy(policy), settings or calibrated(str(self.config.get("_name_or_path")))
+        judges = judges_of(self, own, scope, preview, verify)
         if mask is None:
             if rules.composite:
                 raise ValueError(
@@ -262,10 +278,10 @@ class DualLatentMixin:
             settings=rules,
             sources=names,
             safe_embeds=safe_embeds,
+            encode_text=encode_text,
             mask=arguments.masks_per_prompt(mask, count),
             return_pair=return_pair,
-            preview=as_judge("preview", preview) if preview is not None else None,
-            verify=as_judge("verify", verify) if verify is not None else None,
+            judges=judges,
             max_tries=arguments.whole("max_tries", max_tries, least=0),
         )
         with its_turn(self):

@@ -22,8 +22,11 @@ class SafetyReport:
     Attributes:
         decision: "off" (level 0), "benign" (nothing found, the stock picture) or "dual" (two trajectories).
         gate: what decided: "level" (it is 0), "given" (the caller's safe condition), "prompt" (the policy on the text),
-            "latent" (both branches agreed, so that it is the stock picture), "preview" or "verify" (a judge on the
+            "latent" (both branches agreed, so that it is the stock picture), "watch" (the model's own predictions),
+            "preview" or "verify" (a judge on the
             picture, half made or finished).
+        watched: the watch's score in [-2, 2], if it looked: how much closer to the policy's concepts than to harmless
+            things; higher is more unsafe.
         score: the last judge's, if one was asked and says; higher is more unsafe.
         seen: what judges saw, in the policy's words.
         tries: how often the picture was drawn anew after a judge's verdict.
@@ -31,6 +34,7 @@ class SafetyReport:
         level: safety level in [0, 1].
         triggers: what in the prompt called for the safe branch, as written there.
         categories: the policy categories those belong to.
+        unread: those of them that stand where no text encoder reads any more, so that the model never read them.
         policy: id and hash of the policy that decided.
         safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
         tau, original_interval: the settings that say when each branch was computed, as progress in [0, 1].
@@ -42,12 +46,14 @@ class SafetyReport:
     decision: Literal["off", "benign", "dual"]
     level: float
     gate: Gate = "prompt"
+    watched: float | None = None
     score: float | None = None
     seen: tuple[str, ...] = ()
     tries: int = 0
     withheld: bool = False
     triggers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     policy: str = ""
     safe_prompt: str | None = None
     tau: float | None = None

@@ -75,6 +75,7 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         decision=decision.kind,
         level=decision.level,
         gate=decision.gate,
+        watched=sample.finding.score if sample.finding else None,
         score=verdict.score if verdict else None,
         seen=tuple(dict.fromkeys(concept for v in sample.verdicts for concept in v.concepts)),
         tries=sample.tries,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from ..conditions import Decision
 from ..config import MethodSettings
-from ..judges import Judge
 from ..policy import Policy
+from .arguments import check_finite
+from .judging import Judges
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,10 @@ class Request:
         settings: phases and mask.
         sources: where the safe branch's condition comes from.
         safe_embeds: the caller's embeddings of the safe branch, (prompts, ...), by the stock call's argument name.
+        encode_text: the caller's function from safe texts to their embeddings, if any.
         mask: the caller's, (prompts, 1, H, W), if any.
         return_pair: whether the originals are returned.
-        preview, verify: judges of half-made and of finished pictures.
+        judges: who looks at the pictures.
         max_tries: how often a finished picture that is flagged is drawn again.
     """
 
@@ -38,10 +41,10 @@ class Request:
     settings: MethodSettings
     sources: tuple[str, ...]
     safe_embeds: dict[str, Tensor]
+    encode_text: Callable | None
     mask: Tensor | None
     return_pair: bool
-    preview: Judge | None
-    verify: Judge | None
+    judges: Judges
     max_tries: int
 
     def __post_init__(self) -> None:
@@ -66,6 +69,25 @@ class Request:
     def prompt_of(self) -> list[int]:
         """The prompt of each picture."""
         return [i for i in range(len(self.decisions)) for _ in range(self.given["num_images_per_prompt"])]
+
+    def encoded(self, texts: list[str]) -> dict[str, Tensor]:
+        """Embeddings of safe texts by the caller's encoder, by the stock call's argument name.
+
+        Raises:
+            ValueError: it gives something else than embeddings (texts, tokens, width), or a pair with their pooled form.
+        """
+        assert self.encode_text is not None
+        found = self.encode_text(texts)
+        parts = found if isinstance(found, (tuple, list)) else (found,)
+        named = dict(zip((("prompt_embeds", 3), ("pooled_prompt_embeds", 2)), parts))
+        if len(parts) > 2 or not all(isinstance(p, Tensor) and p.ndim == n and len(p) == len(texts) for (_, n), p in named.items()):
+            raise ValueError(
+                f"encode_text must give a tensor ({len(texts)}, tokens, width), or a pair of it and the pooled form "
+                f"({len(texts)}, width)"
+            )
+        for (name, _), part in named.items():
+            check_finite(f"encode_text's {name}", part)
+        return {name: part for (name, _), part in named.items()}
 
     def matching_embeds(self, like: dict[str, Tensor]) -> dict[str, Tensor]:
         """`safe_embeds`, once they fit the prompt's own embeddings.

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..conditions import Decision
 from ..config import MethodSettings
 from ..judges import Verdict
+from ..watch import Finding
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Sample:
         rows: denoiser rows spent so far, in all passes.
         tries: how often it was drawn again.
         verdicts: what judges said of it, in order.
+        finding: what the watch says, if it looked.
         withheld: whether it must not leave.
     """
 
@@ -33,6 +35,7 @@ class Sample:
     rows: int = 0
     tries: int = 0
     verdicts: list[Verdict] = field(default_factory=list)
+    finding: Finding | None = None
     withheld: bool = False
 
     @property

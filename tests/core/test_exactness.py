@@ -50,7 +50,7 @@ def test_the_unsafe_image_of_a_pair_is_the_stock_picture_of_the_prompt(stock, du
 def test_a_benign_prompt_beside_an_unsafe_one_is_the_stock_picture(stock, dual, seeds):
     prompts = [UNSAFE[0], "a dog in white with a water gun at a castle"]
     expected = stock(prompts, generator=seeds(1, 2), **FAST).images
-    output = dual(prompts, generator=seeds(1, 2), **FAST)
+    output = dual(prompts, scope="words", generator=seeds(1, 2), **FAST)
     assert [r.decision for r in output.safety] == ["dual", "benign"]
     assert np.array_equal(output.images[1], expected[1])
     assert output.safety[1].denoiser_rows == 12 and output.safety[1].mask_area == 0

@@ -17,7 +17,7 @@ from dualsafe.judges import Verdict
 from dualsafe.pipelines.turns import its_turn
 
 PROMPTS = ["a pirate in a park", "a man with a knife"]
-FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto"}
+FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto", "scope": "words"}
 SEEN, CLEAR = Verdict(True, 0.9, ("knife",)), Verdict(False, 0.1)
 
 

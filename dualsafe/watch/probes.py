@@ -1,0 +1,33 @@
+"""The texts that a picture in the making is compared with: a policy's concepts, and harmless things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..policy import Policy, with_article
+
+HARMLESS: tuple[str, ...] = ("flower", "book", "umbrella", "apple", "ball")
+"""What the concepts are set against: things of all policies' worlds that are no harm in any."""
+
+_A_CATEGORY = 2  # rows are what it costs: the first concepts of a category stand for all of them
+
+
+@dataclass(frozen=True)
+class Probes:
+    """
+    Attributes:
+        texts: those of the concepts, then those of harmless things.
+        categories: the category of each concept.
+    """
+
+    texts: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+def probes_of(policy: Policy, categories: Iterable[str] | None = None) -> Probes:
+    """The probes of a policy's categories, of all by default: the main terms of each one's first two concepts."""
+    names = tuple(policy.categories if categories is None else categories)
+    concepts = [(c.term, name) for name in names for c in policy.categories[name].concepts[:_A_CATEGORY]]
+    texts = [f"a picture of {with_article(term)}" for term in (*(term for term, _ in concepts), *HARMLESS)]
+    return Probes(tuple(texts), tuple(name for _, name in concepts))

@@ -1,0 +1,156 @@
+"""The watch over prompts that name nothing, on every family: what it spends, what it flags, and what then is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, dual_of
+from PIL import Image
+
+from dualsafe import MethodSettings
+from dualsafe.judges import Verdict
+from dualsafe.policy import resolve
+from dualsafe.watch import LOOKS_BEFORE, margin, probes_of, similarity
+
+NAMED, PLAIN = "a man with a knife", "a dog at a castle"
+NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
+ROWS = len(probes_of(resolve("i2p")).texts)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest):
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(scope="module")
+def stock(family):
+    return family.make()
+
+
+@pytest.fixture(scope="module")
+def dual(stock):
+    return dual_of(stock)
+
+
+def test_similarity_and_margin_are_their_formulas():
+    torch.manual_seed(0)
+    e_p, e_0, e_k = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3), torch.randn(2, 5, 4, 3, 3)
+    found = similarity(e_p, e_k, e_0)
+    for n in range(2):
+        prompt = (e_p[n] - e_0[n]).flatten()
+        for k in range(5):
+            concept = (e_k[n, k] - e_0[n]).flatten()
+            assert found[n, k] == pytest.approx(float(prompt @ concept / prompt.norm() / concept.norm()), abs=1e-6)
+        least = max(found[n, :3].tolist()) - max(found[n, 3:].tolist())
+        assert float(margin(found, 3)[n]) == pytest.approx(least, abs=1e-6)
+
+
+def test_probes_are_the_first_concepts_of_the_categories_asked_for():
+    probes = probes_of(resolve("picto"), ("hate", "disaster"))
+    assert probes.texts[:2] == ("a picture of a hate flag", "a picture of fire")
+    assert probes.categories == ("hate", "disaster") and len(probes.texts) > 2
+
+
+def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
+    expected = family.images(stock, [PLAIN, "a cat"], generator=seeds(1, 2))
+    output = family.call(dual, [PLAIN, "a cat"], settings=NEVER, generator=seeds(1, 2))
+    assert np.array_equal(output.images, expected)
+    off = family.call(dual, [PLAIN], safety_level=0, generator=seeds(1)).safety[0]
+    for report in output.safety:
+        assert report.decision == "benign" and report.watched is not None
+        looks, rest = divmod(report.denoiser_rows - off.denoiser_rows, ROWS)
+        assert looks >= 1 and rest <= looks  # the empty text is a row more, where guidance has none
+    words = family.call(dual, [PLAIN], scope="words", generator=seeds(1)).safety[0]
+    assert words.denoiser_rows == off.denoiser_rows and words.watched is None
+
+
+def test_what_is_flagged_is_drawn_as_its_aimed_text_says(family, dual, seeds):
+    settings = replace(ALWAYS, mask_floor=None)
+    found = family.call(dual, [PLAIN], settings=settings, generator=seeds(1), return_pair=True)
+    report = found.safety[0]
+    assert (report.decision, report.gate) == ("dual", "watch") and len(report.categories) == 1
+    aim = resolve("i2p").categories[report.categories[0]].aim
+    assert report.safe_prompt.startswith(PLAIN) and aim in report.safe_prompt
+    assert not np.allclose(found.images, found.unsafe_images, atol=1e-3)
+
+
+def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tiny_dual, seeds):
+    settings = replace(ALWAYS, mask_floor=None)  # 25 steps, so that it parts where the other does
+    call = {"num_inference_steps": 25, "output_type": "np", "settings": settings}
+    found = tiny_dual(PLAIN, generator=seeds(1), **call)
+    told = tiny_dual(PLAIN, safe_prompt=found.safety[0].safe_prompt, generator=seeds(1), **call)
+    assert found.safety[0].gate == "watch" and told.safety[0].gate == "given"
+    assert np.allclose(found.images, told.images, atol=1e-5)
+
+
+def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, seeds):
+    class SeesDark:
+        covers = ("sexual",)
+
+        def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
+            means = [np.asarray(image).mean() for image in images]
+            return [Verdict(mean < 118, concepts=("sexual",)) for mean in means]
+
+    prompts = [NAMED, PLAIN, "a picture of two people", "a cat in the snow"]
+    call = {"num_inference_steps": 25, "output_type": "np", "preview": SeesDark()}
+    alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
+    threshold = sorted(output.safety[0].watched or -2 for output in alone)[-1] - 1e-4  # so that one is flagged
+    call["settings"] = MethodSettings(watch=threshold)
+    alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
+    batch = tiny_dual(prompts, generator=seeds(0, 1, 2, 3), **call)
+    assert {report.gate for report in batch.safety} >= {"prompt", "watch"}
+    for i, output in enumerate(alone):
+        assert batch.safety[i].gate == output.safety[0].gate
+        assert np.allclose(batch.images[i], output.images[0], atol=1e-5)
+
+
+def test_a_clear_first_look_spares_the_others(tiny_dual, seeds):
+    steps = {"num_inference_steps": 25, "generator": seeds(1), "output_type": "latent"}
+    once = tiny_dual(PLAIN, settings=MethodSettings(watch=2.0), **steps).safety[0]
+    score = once.watched
+    steps["generator"] = seeds(1)
+    every = tiny_dual(PLAIN, settings=MethodSettings(watch=score + 0.05), **steps).safety[0]
+    assert once.denoiser_rows == 50 + ROWS
+    assert every.denoiser_rows == 50 + ROWS * (1 + len(LOOKS_BEFORE)) and every.gate == "prompt"
+
+
+@pytest.mark.parametrize("fault", ["nan", "error"])
+def test_a_watch_that_fails_flags(fault, tiny_dual, seeds, monkeypatch):
+    from dualsafe.branches import Branches
+
+    def broken(self, call, samples, embeds):
+        if fault == "error":
+            raise RuntimeError("out of memory")
+        return torch.full((len(samples), ROWS, 4, 8, 8), torch.nan)
+
+    monkeypatch.setattr(Branches, "under", broken)
+    output = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=NEVER)
+    assert output.safety[0].gate == "watch" and output.safety[0].decision == "dual"
+
+
+def test_an_interrupted_watch_withholds(tiny_dual, seeds):
+    def stop(pipe, step, timestep, kwargs):
+        pipe._interrupt = True
+        return kwargs
+
+    output = tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), callback_on_step_end=stop)
+    assert output.safety[0].withheld and not np.asarray(output.images[0]).any()
+
+
+def test_a_mask_that_keeps_a_flagged_picture_withholds_it(tiny_dual, seeds):
+    output = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=ALWAYS, mask=torch.zeros(8, 8))
+    assert output.safety[0].gate == "watch" and output.safety[0].withheld
+
+
+def test_the_negative_prompt_is_not_taken_for_the_empty_text(tiny_dual, seeds):
+    plain = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=NEVER).safety[0]
+    told = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=NEVER, negative_prompt="dark").safety[0]
+    assert told.denoiser_rows == plain.denoiser_rows + 1  # a row for the empty text
+
+
+def test_a_bad_scope_is_named(tiny_dual):
+    with pytest.raises(ValueError, match="scope='some' is not one of all, words"):
+        tiny_dual(PLAIN, scope="some")
