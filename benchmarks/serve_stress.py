@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 BODY = json.dumps({"prompt": "a man in blue with a knife in a park"}).encode()
@@ -94,6 +95,8 @@ def nursery() -> None:
     from dualsafe.cli import app
     from dualsafe.cli.load import load_pipeline
 
+    for name in ("dualsafe.serve.app", "dualsafe.serve.server", "dualsafe.judges"):
+        import_module(name)  # here, and not in each service
     torch.set_num_threads(1)
     pipe = load_pipeline(None, "cpu")
     sys.modules["dualsafe.cli.serve"].load_pipeline = lambda model, device: pipe

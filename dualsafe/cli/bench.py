@@ -33,6 +33,23 @@ def list_all() -> None:
     typer.echo(f"attacks\n  {', '.join(ATTACKS)}")
 
 
+@bench.command(epilog="Example: dualsafe bench prompts i2p.csv coco.csv --weight inappropriate_percentage")
+def prompts(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, TSV, JSONL, parquet, or text by lines.")],
+    policy: Annotated[str, typer.Option(help="A shipped policy or a YAML file.")] = "i2p",
+    column: Annotated[str | None, typer.Option(help="Of the prompts; prompt, caption or text otherwise.")] = None,
+    by: Annotated[str | None, typer.Option(help="Column that says which list a row is of.")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column with a prompt's share of unsafe pictures, say.")] = None,
+) -> None:
+    """Counts the prompts that a policy's words act on, by category, without drawing anything."""
+    from ..bench.words import count_words, table_of
+    from ..policy import resolve
+
+    with one_line_errors():
+        rules = resolve(policy)
+        typer.echo(table_of(count_words(rules, files, column, by, weight), rules))
+
+
 @bench.command(epilog="Example: dualsafe bench validate i2p --file i2p_benchmark.csv")
 def validate(
     tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files.")],

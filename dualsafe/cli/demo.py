@@ -8,6 +8,7 @@ import typer
 
 from .failure import one_line_errors
 from .load import is_picto, load_pipeline
+from .port import bound
 
 if TYPE_CHECKING:
     from ..policy import Policy
@@ -32,6 +33,8 @@ def demo(
     """Opens the app: a prompt, the dial, and original and safe picture side by side."""
     with one_line_errors():
         policies = _policies(policy, is_picto(model))
+        if port is not None:
+            bound(host, port).close()  # gradio finds out only once the model is loaded
         try:
             from ..demo.app import build
             from ..demo.serve import serve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from ..checks import MAX_PROMPT
 from ..serve import defaults
 from .failure import INTERRUPTED, one_line_errors
 from .load import is_picto, load_pipeline
+from .port import bound
 
 if TYPE_CHECKING:
     from ..serve import ServeSettings
@@ -127,7 +129,7 @@ def _sentence(error: Any) -> str:
 def _run(settings: ServeSettings, model: str | None, device: str | None, judges: dict[str, str | None]) -> None:
     try:
         from ..serve.app import create_app
-        from ..serve.server import Server, bound
+        from ..serve.server import Server
     except ImportError as error:
         raise ImportError("the service's packages aren't installed: pip install 'dualsafe[serve]'") from error
     from ..judges import load_judge
@@ -142,12 +144,10 @@ def _run(settings: ServeSettings, model: str | None, device: str | None, judges:
         host, port = socket.getsockname()[:2]
         typer.echo(f"http://{f'[{host}]' if ':' in host else host}:{port}   Ctrl-C ends it", err=True)
         server.run([socket])
-    code = INTERRUPTED if server.told > 1 else 0
-    if not app.state.batcher.has_ended:  # in the midst of a long step: Python would wait for it, or abort
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    raise typer.Exit(code)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED if server.told > 1 else 0)  # Python's own end waits for a step that runs, and takes long
 
 
 def _stop_loading(sig: int, frame: Any) -> NoReturn:

@@ -180,6 +180,16 @@ class Stock:
 
         return Stream(lambda texts: encoded(tuple(texts)), count, span)
 
+    def reads(self, given: dict[str, Any], text: str) -> bool:
+        """Whether some text encoder reads a text to its end."""
+        named = (getattr(self.pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3"))
+        most = given.get("max_sequence_length") or math.inf
+        return any(
+            len(tokenizer(text, truncation=False, verbose=False).input_ids) <= min(tokenizer.model_max_length, most)
+            for tokenizer in named
+            if tokenizer is not None
+        )
+
     # Latents to pixels
 
     def spatial(self, latents: Tensor, given: dict[str, Any]) -> Tensor:

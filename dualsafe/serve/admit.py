@@ -30,6 +30,8 @@ class Admission:
 
     def __init__(self, settings: ServeSettings, sizes: tuple[str, ...], tasks: tuple[str, ...]):
         self._settings, self._policies = settings, settings.resolved()
+        for policy in self._policies.values():
+            decide({"prompt": ["a cat"]}, [1.0], None, False, policy)  # its first time takes long
         self.limits = Limits(
             sizes=sizes,
             policies=tuple(self._policies),

@@ -23,7 +23,7 @@ from .. import __version__
 from ..files import png_of
 from ..judges import Judge
 from . import a1111
-from .access import BodyLimit, Closing, HostCheck, KeyCheck
+from .access import BodyLimit, Closing, HeadLimit, HostCheck, KeyCheck
 from .admit import Admission
 from .batching import Batcher, Closed
 from .draw import Kind, Order, Outcome, Renderer
@@ -99,6 +99,7 @@ def create_app(
     app.add_middleware(KeyCheck, keys=settings.api_keys)
     any_host = bool(settings.api_keys) and not settings.allowed_hosts
     app.add_middleware(HostCheck, hosts=settings.allowed_hosts, any_host=any_host)
+    app.add_middleware(HeadLimit)
     app.add_middleware(Counted, metrics=metrics, paths=(GENERATIONS, EDITS, a1111.TXT2IMG, "/v1/models", "/metrics"))
     _answer_errors(app)
     keyed: dict[str, Any] = {"dependencies": [Depends(BEARER)]}

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -17,11 +18,10 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .access import MAX_HEAD
 from .errors import CLOSE, ApiError, as_answer
 from .settings import ServeSettings
 
-MAX_HEAD = 16_384
-"""Bytes of a request's head."""
 ANSWERING = 0.6
 """Seconds for what was aborted to be answered."""
 logger = logging.getLogger("uvicorn.error")
@@ -88,7 +88,9 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             with suppress(h11.LocalProtocolError):
                 head = [*answer.raw_headers, (b"connection", b"close")]
-                for event in (h11.Response(status_code=error.status_code, headers=head), h11.Data(data=answer.body)):
+                phrase = HTTPStatus(error.status_code).phrase.encode()
+                begin = h11.Response(status_code=error.status_code, headers=head, reason=phrase)
+                for event in (begin, h11.Data(data=answer.body)):
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
@@ -172,19 +174,3 @@ class Server(uvicorn.Server):
             if self.told > 1 and now > begin + ANSWERING:
                 return
             await asyncio.sleep(0.01)
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket on an address that is free; it doesn't listen yet.
-
-    Raises:
-        OSError: the address is in use, or isn't this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-    except OSError as error:
-        raise OSError(f"--host {host} --port {port}: {error.strerror or error}") from error
-    return found
