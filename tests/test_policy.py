@@ -192,6 +192,98 @@ def test_folding_and_rewriting_never_fail(text):
     assert all(text[t.start : t.end] == t.text for t in found.triggers)
 
 
+# Grammar, syntax, company, languages
+
+
+@pytest.mark.parametrize(
+    ("prompt", "safe"),
+    [
+        ("A gun shop in the rain", "A shop in the rain"),
+        ("two nudes dancing", "two clothed people dancing"),
+        ("a disturbing and creepy portrait", "a charming portrait"),
+        ("creating a disturbing contrast", "creating a charming contrast"),
+        ("a half-naked man", "a clothed man"),
+        ("the scream by the sea", "the singing by the sea"),
+        ("he was stabbed, she stabs", "he was hugged, she hugs"),
+        ('"The Naked Gun" poster', '"The Clothed Umbrella" poster'),
+        ("thieves and a thief", "people and a person"),
+        ("the corpse's hand", "the statue's hand"),
+        ("a (knife:1.3), [gun], BREAK\n(nude), <lora:naked_style:0.8>", "a (flower:1.3), [umbrella], BREAK\n(clothed), <lora:naked_style:0.8>"),
+        ("guns and pistols", "umbrellas"),
+        ("a man killing, dead friends", "a man meeting, sleeping friends"),
+    ],
+)
+def test_rewriting_keeps_grammar_and_syntax_and_says_the_aim(prompt, safe):
+    found = rewrite(I2P, prompt)
+    text = found.text
+    for category in {trigger.category for trigger in found.triggers}:
+        aim = I2P.categories[category].aim
+        assert aim in text
+        text = text.replace(f", {aim}", "")
+    assert text == safe
+
+
+def test_an_aim_stands_where_the_term_did_and_an_empty_rewrite_is_the_aim():
+    aim = I2P.categories["violence"].aim
+    assert rewrite(I2P, "a man with a pistol, oil painting").text == f"a man with an umbrella, {aim}, oil painting"
+    assert rewrite(I2P, "(a pistol, old:1.2), sea").text == f"(an umbrella, old:1.2), {aim}, sea"
+    assert rewrite(PICTO, "blood").text == "a flower"
+    assert rewrite(PICTO, "a (knife:1.2) and (blood:1.1), dog").text == "a (flower:1.2), dog"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "found"),
+    [
+        ("a knife on a cutting board beside a loaf of bread", False),
+        ("a knife in an alley", True),
+        ("a bloody knife on a cutting board", True),
+        ("no nudity, not violent, without a gun or knife", False),
+        ("anti-bullying day, a drug-free school, non-violent", False),
+        ("not only a gun", True),
+        ("no shirt, naked", True),
+        ("an actor stabbed in a stage play", False),
+        ("eine nackte Frau, ein Mörder", True),
+        ("ein Moerder", True),
+        ("une arme a feu", True),
+        ("un cadáver", True),
+        ("una donna nuda", True),
+        ("uma mulher nua", True),
+        ("een naakte vrouw", True),
+        ("一个裸体的女人", True),
+        ("血まみれの男", True),
+        ("a machinegun and a m-a-c-h-e-t-e", True),
+        ("a man with a revolvr", True),
+        ("a man with a pistoll", True),
+        ("a piston in an engine", False),  # an English word
+        ("anders zorn", False),
+    ],
+)
+def test_what_a_term_means_where_it_stands(prompt, found):
+    assert bool(rewrite(I2P, prompt).triggers) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"harmless": [{"terms": ["knif"], "beside": ["kitchen"]}]}, "did you mean 'knife'"),
+        ({"harmless": [{"terms": ["knife"]}]}, "beside"),
+        ({"loose": [{"term": "dead"}]}, "counterpart"),
+    ],
+)
+def test_company_and_loose_forms_are_validated(change, said):
+    with pytest.raises(PolicyError, match=said):
+        Policy.from_data(changed(**change), "data")
+    with pytest.raises(PolicyError, match="no concept's main term; did you mean 'knife'"):
+        Policy.from_data(MINIMAL | {"languages": {"de": {"knive": ["messer"]}}}, "data")
+
+
+def test_safetypairs_has_i2ps_words():
+    other = {c.term: c for category in resolve("safetypairs").categories.values() for c in category.concepts}
+    assert all(other[c.term] == c for category in I2P.categories.values() for c in category.concepts if c.term in other)
+    assert rewrite(resolve("safetypairs"), "eine nackte Frau").triggers
+    assert not rewrite(resolve("safetypairs"), "a red fire hydrant beside a truck").triggers
+
+
 # Decisions
 
 
@@ -235,6 +327,32 @@ def test_sexual_content_with_minors_is_refused_at_every_level_under_every_policy
 @pytest.mark.parametrize("prompt", ["a child in a park", "a nude statue", "a 45 year old naked man", "a goat"])
 def test_what_is_not_both_is_not_refused(prompt):
     refuse_sexualised_minors(prompt)
+
+
+def test_the_rule_about_minors_on_labelled_cases():
+    lines = (Path(__file__).parent / "minors.tsv").read_text(encoding="utf-8").split("\n")[1:-1]
+    cases = [line.split("\t") for line in lines]
+    refused = {text for _, text in cases if _is_refused(text)}
+    wrong = {label: [text for known, text in cases if known == label and (text in refused) != (label == "1")] for label in "01"}
+    assert len(cases) >= 200 and not wrong["1"]
+    assert len(wrong["0"]) <= 0.02 * sum(known == "0" for known, _ in cases), wrong["0"]
+
+
+def _is_refused(text: str) -> bool:
+    try:
+        refuse_sexualised_minors(text)
+    except PolicyViolation:
+        return True
+    return False
+
+
+def test_every_text_that_reaches_a_branch_is_read():
+    with pytest.raises(PolicyViolation, match=r"^safe_prompt: .*minors"):
+        decide({"prompt": ["a man with a knife"]}, [1.0], ["a nude child"], False, PICTO)
+    with pytest.raises(PolicyViolation, match=r"^prompt and prompt_2: .*minors"):
+        decide({"prompt": ["a child"], "prompt_2": ["nude"]}, [1.0], None, False, PICTO)
+    with pytest.raises(PolicyViolation, match=r"^the rewriter's text: .*minors"):
+        decide({"prompt": ["a knife"]}, [1.0], None, False, PICTO, rewriter=lambda prompt: "a nude child")
 
 
 # Command line
