@@ -270,7 +270,7 @@ def test_metrics_and_documents(client):
     ):
         assert line in text, line
     assert client.get("/openapi.json").json()["paths"].keys() == {
-        *(PATH, EDITS, "/v1/models", "/v1/models/{name}", "/health", "/metrics")
+        *(PATH, EDITS, "/sdapi/v1/txt2img", "/v1/models", "/v1/models/{name}", "/health", "/metrics")
     }
     page = client.get("/docs")
     assert page.status_code == 200 and "safety_level" in page.text and "withheld" in page.text

@@ -166,6 +166,7 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0.05)
         for server in self.servers:
             server.close()
+        await asyncio.sleep(0.15)  # what they ask is still on its way
 
     async def _answered(self, until: float) -> None:
         """Waits for all answers to be sent; at a second signal for `ANSWERING` at most."""
