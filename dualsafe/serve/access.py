@@ -126,7 +126,8 @@ class Closing:
     def set(self) -> None:
         self._is_set = True
         for each in [*self._waiting]:
-            each.set_result(None)
+            if not each.done():  # who has just left is taken out with the loop's next turn
+                each.set_result(None)
 
     def wait(self) -> asyncio.Future[None]:
         """Done once it is set; of the loop that asks."""

@@ -22,7 +22,7 @@ from .access import MAX_HEAD
 from .errors import CLOSE, ApiError, as_answer
 from .settings import ServeSettings
 
-ANSWERING = 0.6
+ANSWERING = 1.0
 """Seconds for what was aborted to be answered."""
 logger = logging.getLogger("uvicorn.error")
 
