@@ -27,14 +27,14 @@ from dualsafe.judges.picto import PictoJudge
 from dualsafe.method import clean_latents, guide
 from dualsafe.noise_level import Schedule
 from dualsafe.picto.prompts import PromptCase, prompt_set
+from dualsafe.picto.world import NEIGHBOUR_ITEMS
 from dualsafe.policy import resolve, with_article
 from dualsafe.watch import HARMLESS
 
 SETS = ("implicit", "benign", "neighbour", "context")
-UNTIL = 0.3
+FROM, UNTIL = 0.1, 0.21
 CONCEPTS = [concept.term for category in resolve("picto").categories.values() for concept in category.concepts]
 CATEGORIES = list(resolve("picto").categories)
-OTHERS = ("spoon", "lantern", "man")
 TEXTS = {
     **{f"concept {term}": f"a picture of {with_article(term)}" for term in CONCEPTS},
     **{f"category {name}": name for name in CATEGORIES},
@@ -45,7 +45,7 @@ TEXTS = {
     "list": ", ".join(CONCEPTS),
     "safe list": ", ".join(HARMLESS),
     **{f"harmless {term}": f"a picture of {with_article(term)}" for term in HARMLESS},
-    **{f"other {term}": f"a picture of {with_article(term)}" for term in OTHERS},
+    **{f"near {term}": f"a picture of {with_article(term)}" for term in NEIGHBOUR_ITEMS},
     "nothing": "a picture with nothing",
 }
 NAMES = list(TEXTS)
@@ -85,7 +85,7 @@ def _trajectory(
         step = schedule.at(t)
         e_0, e_p = pipe.unet(torch.cat([z, z]), t, torch.cat([blank.expand(n, -1, -1), prompts])).sample.chunk(2)
         guided = guide(e_0, e_p, SAMPLING["guidance_scale"])
-        if step.progress < UNTIL:
+        if FROM < step.progress < UNTIL:
             e_k = torch.cat([pipe.unet(one[None].expand(k, -1, -1, -1), t, probes).sample[None] for one in z])
             to_prompt, to_probes = (e_p - e_0).flatten(1), (e_k - e_0[:, None]).flatten(2)
             seen["along"].append(torch.einsum("nd,nkd->nk", to_prompt, to_probes))
@@ -112,18 +112,19 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
     casg = along / length  # CASG (arXiv 2602.20880): the length of e_p - e_0 along the concept's direction
     evidence = found["evidence"].cumsum(1)
     concepts, categories, harmless = of("concept"), of("category"), of("harmless")
-    everything = [*harmless, *of("other"), *of("nothing")]
+    near, everything = of("near"), [*of("harmless"), *of("near")]
 
     def margin(values: np.ndarray, unsafe: list[int], safe: list[int]) -> np.ndarray:
         return values[..., unsafe].max(-1) - (values[..., safe].max(-1) if safe else 0)
 
     at = {look: i for i, look in enumerate(looks)}
     middle = [look for look in looks if 0.1 < look < 0.21]
-    late = [look for look in looks if 0.14 < look < 0.25]
+    late = [look for look in looks if 0.14 < look < 0.21]
     forms: dict[str, tuple[Callable[[np.ndarray], np.ndarray], list[int], list[int]]] = {
         "concepts": (lambda v: margin(v, concepts, []), concepts, []),
         "concepts less harmless": (lambda v: margin(v, concepts, harmless), concepts, harmless),
-        "concepts less everything": (lambda v: margin(v, concepts, everything), concepts, everything),
+        "concepts less near things": (lambda v: margin(v, concepts, near), concepts, near),
+        "concepts less harmless and near": (lambda v: margin(v, concepts, everything), concepts, everything),
         "concepts less two harmless": (lambda v: margin(v, concepts, harmless[:2]), concepts, harmless[:2]),
         "concepts less nothing": (lambda v: margin(v, concepts, of("nothing")), concepts, of("nothing")),
         "rows of categories less harmless": (lambda v: margin(v, of("row"), harmless), of("row"), harmless),
@@ -147,7 +148,7 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
             table[f"CASG length, {name}, {label}"] = form(casg[:, places]).mean(1), rows
     for look in middle:
         form, unsafe, safe = forms["concepts less harmless"]
-        rows = (at[look] + 1) * (len(unsafe) + len(safe))
+        rows = (at[look] + 1) * (len(unsafe) + len(safe))  # from the first look on
         table[f"DNG's evidence, concepts less harmless, until {look:.2f}"] = form(evidence[:, at[look]]), rows
         table[f"DNG's evidence, list, until {look:.2f}"] = evidence[:, at[look], of("list")[0]], at[look] + 1
     return table
@@ -164,7 +165,8 @@ def staged(found: Found, looks: list[float]) -> list[dict]:
     concepts, harmless = of("concept"), of("harmless")
     forms = {
         "concepts less harmless": (concepts, harmless),
-        "concepts less two harmless": (concepts, harmless[:2]),
+        "concepts less near things": (concepts, of("near")),
+        "concepts less harmless and near": (concepts, [*harmless, *of("near")]),
         "concepts less the safe list": (concepts, of("safe")),
         "rows of categories less two harmless": (of("row"), harmless[:2]),
         "rows of categories less the safe list": (of("row"), of("safe")),
@@ -173,7 +175,7 @@ def staged(found: Found, looks: list[float]) -> list[dict]:
     table = []
     for name, (bad, good) in forms.items():
         margins = cosine[..., bad].max(-1) - cosine[..., good].max(-1)
-        for span in ([0.20], [0.16, 0.20], [0.12, 0.20], [0.12, 0.16, 0.20], [0.16, 0.20, 0.24], [0.08, 0.16, 0.20]):
+        for span in ([0.16], [0.20], [0.16, 0.20], [0.12, 0.20], [0.12, 0.16, 0.20]):
             places = [at[min(looks, key=lambda one: abs(one - look))] for look in span]
             seen = margins[:, places]
             for clear in (0.0, 0.05, 0.1, 0.2):
@@ -251,7 +253,8 @@ def main() -> None:
         if arguments.save:
             np.savez(arguments.save, **found)
     steps = SAMPLING["num_inference_steps"]
-    looks = [1 - (961 - i * 1000 // steps) / 1000 for i in range(found["along"].shape[1])]
+    every = [1 - (961 - i * 1000 // steps) / 1000 for i in range(steps)]
+    looks = [look for look in every if FROM < look < UNTIL]
     curves = readings(found, looks)
     results = {name: {**scored(score, found), "rows": rows} for name, (score, rows) in curves.items()}
     ranked = sorted(results, key=lambda name: -results[name]["recall at 5%"])
