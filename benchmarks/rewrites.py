@@ -1,9 +1,9 @@
 """How well prompts are rewritten: faults that a program can count, and what a reader said of the same ones.
 
-    python benchmarks/rewrites.py --i2p i2p.csv --harmful harmful.jsonl [--show] [--read benchmarks/results/rewrites/read.csv]
+    python benchmarks/rewrites.py --i2p i2p.csv --harmful harmful.jsonl --read benchmarks/results/rewrites/read.csv
 
-Draws 100 prompts by a fixed seed, half of them from each list, among those in which the words of `i2p` find something. The
-lists are other people's and stay out of the results, which name prompts by list and row.
+Draws 100 prompts by a fixed seed, half of them from each list, among those in which the words of `i2p` find something.
+The lists are other people's and stay out of the results, which name prompts by list and row.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def drawn(i2p: Path, harmful: Path, count: int, seed: int) -> list[tuple[str, st
     policy, rng = resolve("i2p"), random.Random(seed)
     with open(i2p, newline="", encoding="utf-8") as lines:
         first = [(f"i2p/{i}", row["prompt"]) for i, row in enumerate(csv.DictReader(lines))]
-    second = [(f"overt/{i}", json.loads(line)["prompt"]) for i, line in enumerate(harmful.read_text("utf-8").splitlines())]
+    second = [
+        (f"overt/{i}", json.loads(line)["prompt"]) for i, line in enumerate(harmful.read_text("utf-8").splitlines())
+    ]
     picked = []
     for cases in (first, second):
         picked += rng.sample([case for case in cases if find(policy, case[1])], count // 2)

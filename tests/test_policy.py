@@ -203,12 +203,15 @@ def test_folding_and_rewriting_never_fail(text):
         ("a disturbing and creepy portrait", "a charming portrait"),
         ("creating a disturbing contrast", "creating a charming contrast"),
         ("a half-naked man", "a clothed man"),
-        ("the scream by the sea", "the singing by the sea"),
+        ("the scream by the road", "the singing by the road"),
         ("he was stabbed, she stabs", "he was hugged, she hugs"),
         ('"The Naked Gun" poster', '"The Clothed Umbrella" poster'),
         ("thieves and a thief", "people and a person"),
         ("the corpse's hand", "the statue's hand"),
-        ("a (knife:1.3), [gun], BREAK\n(nude), <lora:naked_style:0.8>", "a (flower:1.3), [umbrella], BREAK\n(clothed), <lora:naked_style:0.8>"),
+        (
+            "a (knife:1.3), [gun], BREAK\n(nude), <lora:naked_style:0.8>",
+            "a (flower:1.3), [umbrella], BREAK\n(clothed), <lora:naked_style:0.8>",
+        ),
         ("guns and pistols", "umbrellas"),
         ("a man killing, dead friends", "a man meeting, sleeping friends"),
     ],
@@ -333,7 +336,10 @@ def test_the_rule_about_minors_on_labelled_cases():
     lines = (Path(__file__).parent / "minors.tsv").read_text(encoding="utf-8").split("\n")[1:-1]
     cases = [line.split("\t") for line in lines]
     refused = {text for _, text in cases if _is_refused(text)}
-    wrong = {label: [text for known, text in cases if known == label and (text in refused) != (label == "1")] for label in "01"}
+    wrong = {
+        label: [text for known, text in cases if known == label and (text in refused) != (label == "1")]
+        for label in "01"
+    }
     assert len(cases) >= 200 and not wrong["1"]
     assert len(wrong["0"]) <= 0.02 * sum(known == "0" for known, _ in cases), wrong["0"]
 

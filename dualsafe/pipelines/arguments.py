@@ -227,6 +227,27 @@ def known_sources(sources: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def policy_texts(policy_text: Any, encode_text: Any, given: dict[str, Any], count: int) -> dict[str, list[str]]:
+    """The texts behind `prompt_embeds`, which the policy reads; empty where none are given.
+
+    Raises:
+        ValueError: without embeddings, of another length or not text; or an encoder that can't be called.
+    """
+    if encode_text is not None and not callable(encode_text):
+        raise ValueError(f"encode_text={encode_text!r} must be a function from a list of texts to their embeddings")
+    if policy_text is None:
+        return {}
+    if given.get("prompt_embeds") is None:
+        raise ValueError("policy_text is the text behind prompt_embeds, which aren't given: the policy reads prompt")
+    each = [policy_text] if isinstance(policy_text, str) else policy_text
+    if not isinstance(each, (list, tuple)):
+        raise ValueError(f"policy_text={policy_text!r} must be a string or a list of strings")
+    _same_length("policy_text", each, count)
+    for i, text in enumerate(each):
+        check_text("policy_text" if isinstance(policy_text, str) else f"policy_text[{i}]", text)
+    return {"prompt": list(each)}
+
+
 def check_rewriter(rewriter: Any, timeout: Any) -> None:
     """
     Raises:

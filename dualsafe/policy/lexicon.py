@@ -1,4 +1,4 @@
-"""Finds phrases in text as a reader sees them: by words, spaced out, in leetspeak, misspelt, or in scripts without gaps."""
+"""Finds phrases in text as a reader sees them: by words, spaced out, in leetspeak, misspelt, in scripts without gaps."""
 
 from __future__ import annotations
 
@@ -17,8 +17,22 @@ _GAP = re.compile(r"[\s.\-_*~'’+/]{1,4}")
 _SPACED = re.compile(r"(?<![^\W_])(?:[^\W_][\s.\-_*~'+/]{1,4}){2,}[^\W_](?![^\W_])")
 _SIGNED = re.compile(r"[^\W_]*(?:[@$!|]+[^\W_]+)+[@$]*|[^\W_]+[@$]+")  # a word with signs for letters
 _TIGHT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")  # scripts without gaps between words
-_LEET = {"a": "4@", "b": "8", "e": "3", "g": "9", "i": "1!|", "l": "1|", "o": "0", "s": "5$", "t": "7", "u": "v", "z": "2"}
-_PLAIN = str.maketrans({sign: letter for letter, signs in _LEET.items() for sign in signs} | {"l": "i"} | dict.fromkeys("1|", "i"))
+_LEET = {
+    "a": "4@",
+    "b": "8",
+    "e": "3",
+    "g": "9",
+    "i": "1!|",
+    "l": "1|",
+    "o": "0",
+    "s": "5$",
+    "t": "7",
+    "u": "v",
+    "z": "2",
+}
+_PLAIN = str.maketrans(
+    {sign: letter for letter, signs in _LEET.items() for sign in signs} | {"l": "i"} | dict.fromkeys("1|", "i")
+)
 _LONGEST = 40  # letters of a word that is read for disguises
 
 
@@ -88,11 +102,15 @@ class Lexicon(Generic[T]):
         for word in self._words:
             if len(word) > 2:
                 self._plain.setdefault(word.translate(_PLAIN), []).append(word)
-        self._starts = {joined[:3] for joined in self._joined} | {joined[:3].translate(_PLAIN) for joined in self._joined}
+        self._starts = {joined[:3] for joined in self._joined} | {
+            joined[:3].translate(_PLAIN) for joined in self._joined
+        }
         self._longest = max(map(len, self._joined), default=0)
         self._spelling = Spelling(misspelt)
         self._tight = tight
-        self._tight_pattern = re.compile("|".join(map(re.escape, sorted(tight, key=len, reverse=True)))) if tight else None
+        self._tight_pattern = (
+            re.compile("|".join(map(re.escape, sorted(tight, key=len, reverse=True)))) if tight else None
+        )
         self._meant: dict[str, str | None] = {}
 
     def find(self, text: str) -> list[Found[T]]:

@@ -1,4 +1,4 @@
-"""Finds a policy's terms in a prompt, disguised ones too, but for those that ask for nothing unsafe where they stand."""
+"""Finds a policy's terms in a prompt, disguised ones too, but for those that ask for nothing unsafe there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from functools import lru_cache
 from .english import Form, forms
 from .lexicon import Found, Lexicon
 from .model import REACH, Concept, Policy
+from .spelling import SHORTEST
 
 _NETWORK = re.compile(r"<\w+:[^<>]*>")  # <lora:name:0.8> names a file
 _ABSENT = re.compile(  # what stands before a thing that is said not to be there
-    r"(?:\b(?:no|without|never|zero|neither|nor|free (?:of|from))|\b(?:not|n't|isn't|aren't)(?! (?:only|just|merely))|\b(?:anti|non))"
+    r"(?:\b(?:no|without|never|zero|neither|nor|free (?:of|from))|\b(?:not|n't|isn't|aren't)(?! (?:only|just|merely))"
+    r"|\b(?:anti|non))"
     r"[ \-]+(?:(?:a|an|any|the|visible|explicit|single|more|signs? of|trace of|depiction of|being)[ ]+)*$"
 )
 _OR = re.compile(r"(?: |, |,? (?:or|nor) |/)$")
@@ -62,7 +64,7 @@ def _lexicon(policy: Policy) -> Lexicon[tuple[_Entry, ...]]:
             options = loose.setdefault(phrase, {})
             if name not in options or phrase == entry.term:
                 options[name] = entry
-    misspelt = list(terms)
+    misspelt = [phrase for phrase, entry in terms.items() if len(entry.term) >= SHORTEST]
     mains = {c.term: (name, c) for name, category in policy.categories.items() for c in category.concepts}
     for words in policy.languages.values():
         for term, others in words.items():

@@ -20,7 +20,9 @@ _JOINT = re.compile(
 _HOLDING = re.compile(r"(?<![\w'’-])(?:with|holding|carrying|wearing)\s+$", re.IGNORECASE)
 _LAST = re.compile(r"([^\W\d_][\w'’]*)[ ]+$")  # the word before, and the one after
 _NEXT = re.compile(r"[ ]+([^\W\d_]+)(?![\w'’])")
-_PAIR = re.compile(r"(?<![\w'’-])([^\W\d_]+),?[ ]+(?:and|but|yet)[ ]+$", re.IGNORECASE)  # "dark and" of "dark and bloody"
+_PAIR = re.compile(
+    r"(?<![\w'’-])([^\W\d_]+),?[ ]+(?:and|but|yet)[ ]+$", re.IGNORECASE
+)  # "dark and" of "dark and bloody"
 _COORDINATED = re.compile(r",?[ ]+(?:and|or|but|yet|[^\W\d_]+ly)[ ]|,[ ]*[^\W\d_]")
 _PASSIVE = re.compile(r"\b(?:be|been|being|is|was|are|were|gets?|got|getting)\s+$", re.IGNORECASE)
 _WEIGHT = r"(?::\s*-?[\d.]+)?"
@@ -28,9 +30,77 @@ _EMPTY = re.compile(rf"[(\[{{]\s*{_WEIGHT}\s*[)\]}}]|\"\s*\"|“\s*”")
 _CLAUSE_END = re.compile(r"[,;!?\n]|[.:](?=\s|$)|\s+(?:BREAK|AND)\b|<\w+:")
 _OPEN, _CLOSE = "([{“", ")]}”"
 _FUNCTION_WORDS = frozenset(
-    "a an the and or but nor of in on at by to for from with without into onto over under as is are was were be been being"
-    " that which who while when where his her its their my your our he she it they this these those not no has have had do"
-    " does did can could will would may might must than then so if very".split()
+    [
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "nor",
+        "of",
+        "in",
+        "on",
+        "at",
+        "by",
+        "to",
+        "for",
+        "from",
+        "with",
+        "without",
+        "into",
+        "onto",
+        "over",
+        "under",
+        "as",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "that",
+        "which",
+        "who",
+        "while",
+        "when",
+        "where",
+        "his",
+        "her",
+        "its",
+        "their",
+        "my",
+        "your",
+        "our",
+        "he",
+        "she",
+        "it",
+        "they",
+        "this",
+        "these",
+        "those",
+        "not",
+        "no",
+        "has",
+        "have",
+        "had",
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "will",
+        "would",
+        "may",
+        "might",
+        "must",
+        "than",
+        "then",
+        "so",
+        "if",
+        "very",
+    ]
 )
 
 
@@ -90,7 +160,9 @@ def _without(text: str, match: Match, earlier: int) -> tuple[str, int]:
     head, text = text[:earlier], text[earlier:]
     start, end = match.start - earlier, match.end - earlier
     bracket = text[start - 1 : start] == "<"
-    compound = not bracket and re.match(r"-[^\W\d_]\w*(?:-\w+)*", text[end : end + _REACH])  # "-soaked" of "blood-soaked"
+    compound = not bracket and re.match(
+        r"-[^\W\d_]\w*(?:-\w+)*", text[end : end + _REACH]
+    )  # "-soaked" of "blood-soaked"
     prefix = re.search(r"(?<![\w-])[^\W\d_]\w*-$", text[max(0, start - _REACH) : start])  # "half-" of "half-naked"
     end += compound.end() if compound else 0
     start -= len(prefix[0]) if prefix else 0
@@ -138,7 +210,14 @@ def _replaced(before: str, old: str, new: str, match: Match, after: str) -> tupl
     if found and found[1].lower() != "the":
         before = before[: len(before) - len(found[0])]
         new = f"{_as_written(found[1], article(new))} {new}" if not many else _as_written(found[1], new)
-    elif noun and not many and not found and is_countable(new) and _HOLDING.search(before[-_REACH:]) and not new[0].isupper():
+    elif (
+        noun
+        and not many
+        and not found
+        and is_countable(new)
+        and _HOLDING.search(before[-_REACH:])
+        and not new[0].isupper()
+    ):
         new = with_article(new)
     return before + new + after, len(before) + len(new)
 
@@ -242,7 +321,7 @@ def _told(text: str, place: int, aims: Iterable[str]) -> str:
             end = at + hit.start()
             break
     head = text[:end].rstrip(" ,;")
-    return f"{head}{', ' if head else ''}{', '.join(aims)}{text[end:] if text[end:end + 1] in list(',;!?.:') else _tail(text[end:])}"
+    return f"{head}{', ' if head else ''}{', '.join(aims)}{text[end:] if text[end : end + 1] in list(',;!?.:') else _tail(text[end:])}"
 
 
 def _tail(text: str) -> str:
@@ -252,6 +331,6 @@ def _tail(text: str) -> str:
 def _once(text: str, counterparts: Iterable[str]) -> str:
     """The text with what stands twice in a row, "umbrellas and umbrellas", once."""
     for word in counterparts:
-        one = rf"(?:an? |the )?{re.escape(word)}\w{{0,2}}"
+        one = rf"(?:an? |the )?{re.escape(word)}(?:e?s)?"
         text = re.sub(rf"(?<!\w)({one})(?:(?:, and |, | and | or | ){one})+(?!\w)", r"\1", text, flags=re.IGNORECASE)
     return text

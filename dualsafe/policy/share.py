@@ -23,13 +23,22 @@ def shared(data: dict[str, Any], base: Policy, source: str) -> dict[str, Any]:
         taken |= {concept["term"] for concept in full["concepts"]}
         own = category.get("harmless", [])
         company = [c.model_dump() for other in found.values() for c in other.harmless]
-        company = [c | {"terms": [t for t in c["terms"] if t in terms]} for c in company if not c["terms"] or terms & {*c["terms"]}]
-        exceptions = dict.fromkeys([*category.get("exceptions", []), *(e for other in found.values() for e in other.exceptions)])
+        company = [
+            c | {"terms": [t for t in c["terms"] if t in terms]}
+            for c in company
+            if not c["terms"] or terms & {*c["terms"]}
+        ]
+        exceptions = dict.fromkeys(
+            [*category.get("exceptions", []), *(e for other in found.values() for e in other.exceptions)]
+        )
         categories[name] = category | full | {"harmless": [*own, *company], "exceptions": list(exceptions)}
     languages = {
         code: {term: ways for term, ways in words.items() if term in taken} for code, words in base.languages.items()
     }
-    return {key: value for key, value in data.items() if key != "base"} | {"categories": categories, "languages": languages}
+    return {key: value for key, value in data.items() if key != "base"} | {
+        "categories": categories,
+        "languages": languages,
+    }
 
 
 _KINDS = ("concepts", "loose")
