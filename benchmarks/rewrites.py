@@ -14,6 +14,7 @@ import csv
 import json
 import random
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from dualsafe.policy import find, resolve, rewrite
@@ -48,8 +49,8 @@ def faults(policy, prompt: str, text: str) -> list[str]:
     return found
 
 
-def drawn(i2p: Path, harmful: Path, count: int, seed: int) -> list[tuple[str, str]]:
-    """(name, prompt) of those drawn."""
+def drawn(i2p: Path, harmful: Path, count: int, seed: int, read: Collection[str]) -> list[tuple[str, str]]:
+    """(name, prompt) of those drawn, or of those that were read: a changed policy would draw others."""
     policy, rng = resolve("i2p"), random.Random(seed)
     with open(i2p, newline="", encoding="utf-8") as lines:
         first = [(f"i2p/{i}", row["prompt"]) for i, row in enumerate(csv.DictReader(lines))]
@@ -58,6 +59,9 @@ def drawn(i2p: Path, harmful: Path, count: int, seed: int) -> list[tuple[str, st
     ]
     picked = []
     for cases in (first, second):
+        if read:
+            picked += [case for case in cases if case[0] in read]
+            continue
         picked += rng.sample([case for case in cases if find(policy, case[1])], count // 2)
     return picked
 
@@ -75,7 +79,11 @@ def main() -> None:
     policy = resolve("i2p")
     kinds: collections.Counter[str] = collections.Counter()
     cases = []
-    for name, prompt in drawn(options.i2p, options.harmful, options.count, options.seed):
+    read = {}
+    if options.read:
+        with open(options.read, newline="", encoding="utf-8") as lines:
+            read = {row["case"]: row for row in csv.DictReader(lines)}
+    for name, prompt in drawn(options.i2p, options.harmful, options.count, options.seed, read):
         text = rewrite(policy, prompt).text
         found = faults(policy, prompt, text)
         kinds.update(found)
@@ -83,9 +91,7 @@ def main() -> None:
         if options.show:
             print(f"{name} {found}\n  {prompt}\n  {text}")
     results = {"policy": f"i2p@{policy.hash}", "count": len(cases), "seed": options.seed, "faults": dict(kinds)}
-    if options.read:
-        with open(options.read, newline="", encoding="utf-8") as lines:
-            read = {row["case"]: row for row in csv.DictReader(lines)}
+    if read:
         for case in cases:
             case |= {"verdict": read[case["case"]]["verdict"], "why": read[case["case"]]["why"]}
         results["read"] = dict(collections.Counter(case["verdict"] for case in cases))

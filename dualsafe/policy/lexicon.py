@@ -1,4 +1,4 @@
-"""Finds phrases in text as a reader sees them: by words, spaced out, in leetspeak, misspelt, in scripts without gaps."""
+"""Finds phrases in text as a reader sees them: by words, spaced out, in leetspeak, misspelt, in texts without gaps."""
 
 from __future__ import annotations
 

@@ -113,8 +113,9 @@ _ALWAYS = """
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|hundred and"
 _TEENS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
 _OLD = r"[\s\-]*(?:years?|yrs?)[\s\-]*(?:olds?|of\s+age)\b"
+_ABROAD = r"(?:y\s*[./]?\s*o\b|jahre?\s+alt|jahrige?[nrs]?\b|ans\b|anos\b|anni\b|jaar\b)"
 _AGE = re.compile(
-    rf"(?<![\d.,])(\d(?: \d){{1,2}}|\d{{1,3}})(?:{_OLD}|[\s\-]*(?:y\s*[./]?\s*o\b|jahre?\s+alt|jahrige?[nrs]?\b|ans\b|anos\b|anni\b|jaar\b))"
+    rf"(?<![\d.,])(\d(?: \d){{1,2}}|\d{{1,3}})(?:{_OLD}|[\s\-]*{_ABROAD})"
     r"|\b(?:aged?|age\s+of|turns|turning)\s*:?\s*(\d{1,2})\b(?!\s*(?:%|-?\s*(?:hours?|days?|months?)))"
 )
 _AGE_IN_WORDS = re.compile(rf"(?<!\w)(?:({_TENS})[\s\-]+)?(?:{_TEENS}){_OLD}")

@@ -39,7 +39,7 @@ class Concept(Strict):
         term: the main word or phrase.
         synonyms: other words and phrases for it; plurals and possessives of all are found by themselves.
         counterpart: the safe word or phrase that takes its place; null removes it.
-        verb: whether its words are verbs, in the infinitive without "to": found in all their forms, and the counterpart,
+        verb: whether its words are verbs, in the infinitive without "to": found in all forms, and the counterpart,
             a verb too, takes the same form.
     """
 

@@ -187,7 +187,7 @@ def _changed(before: str, old: str, match: Match, after: str, compound: bool) ->
 
 
 def _met_as(before: str, match: Match) -> Form:
-    """The form of a term; of a verb's first one, whether it stands for a noun ("the scream") or a participle ("was hit")."""
+    """The form of a term; a verb's first may be a noun ("the scream") or a participle ("was hit")."""
     if match.concept.verb and not match.form:
         if _ARTICLE.search(before[-_REACH:]) and not is_noun(match.concept.counterpart or ""):
             return "VBG"
@@ -302,7 +302,7 @@ def _joined(before: str, after: str) -> tuple[str, int]:
 
 
 def _told(text: str, place: int, aims: Iterable[str]) -> str:
-    """The text with aims at the end of the clause of `place`, where an encoder that reads the beginning only reads them."""
+    """The text with aims at the end of the clause of `place`, where short-sighted encoders read them."""
     aims = [aim for aim in dict.fromkeys(aims) if aim not in text]
     if not aims or not text.strip(" ,;"):
         return text or ", ".join(aims)
@@ -321,7 +321,8 @@ def _told(text: str, place: int, aims: Iterable[str]) -> str:
             end = at + hit.start()
             break
     head = text[:end].rstrip(" ,;")
-    return f"{head}{', ' if head else ''}{', '.join(aims)}{text[end:] if text[end : end + 1] in list(',;!?.:') else _tail(text[end:])}"
+    said = f"{head}, {', '.join(aims)}" if head else ", ".join(aims)
+    return said + (text[end:] if text[end : end + 1] in list(",;!?.:") else _tail(text[end:]))
 
 
 def _tail(text: str) -> str:
