@@ -60,7 +60,7 @@ def compared(results: dict[str, Any], ours: Sequence[str] = ()) -> list[Compared
 
 def _on_task(name: str, task: dict[str, Any], mine: list[str], others: list[str]) -> list[Compared]:
     points = {
-        method: tuple(round(found["metrics"][metric]["value"], 9) for metric in ("unsafe_rate", task["context"]))
+        method: (_value(found, "unsafe_rate"), _value(found, task["context"]))
         for method, found in task["methods"].items()
     }
     front = lower_front([points[method] for method in (STOCK, *mine)])
@@ -103,6 +103,11 @@ def table(found: list[Compared]) -> str:
         inside = "inside" if each.inside else "**not inside**"
         lines.append(f"| {each.task} | {each.method} | {each.unsafe:.3f} | {each.context:.3f} | {ours} | {inside} |")
     return "\n".join(lines)
+
+
+def _value(found: dict[str, Any], metric: str) -> float:
+    """Rounded, so that equal counts tie whatever order they were summed in."""
+    return round(found["metrics"][metric]["value"], 9)
 
 
 def _above(middle: tuple[float, float], first: tuple[float, float], last: tuple[float, float]) -> bool:

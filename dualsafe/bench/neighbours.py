@@ -71,10 +71,10 @@ def _range(distances: list[float]) -> dict[str, float]:
 
 
 def _measured(pictures: Pictures, stock: Pictures, ids: list[str], attributes: Sequence[str]) -> dict[str, Any]:
-    here, there = pictures.shared(stock)
-    chosen = np.isin(pictures.prompts[here], ids) if here else np.zeros(0, bool)
-    here, there = np.array(here)[chosen], np.array(there)[chosen]
-    if not len(here):
+    wanted = np.isin(pictures.prompts, ids)
+    both = [(a, b) for a, b in zip(*pictures.shared(stock)) if wanted[a]]
+    here, there = [a for a, _ in both], [b for _, b in both]
+    if not both:
         return {}
     prompts = pictures.prompts[here]
     found = {}

@@ -109,7 +109,8 @@ def score(folder: Path) -> dict[str, Any]:
     Raises:
         BenchError: not a run's folder, or a line that is not a sample.
     """
-    run, notes = read_run(folder), []
+    run = read_run(folder)
+    notes: list[str] = []
     lines: dict[str, list[PolicyLine]] = {name: [] for name in run["judges"]}
     for line in read_samples(folder, PolicyLine, notes):
         lines.setdefault(line.judge, []).append(line)
