@@ -84,10 +84,11 @@ class Lexicon(Generic[T]):
             if _TIGHT.search(text):
                 tight[text] = meaning
                 continue
-            words = tuple(_WORD.findall(text))
-            if not words:
+            places = list(_WORD.finditer(text))
+            if not places:
                 continue
-            lead, trail = text[: _WORD.search(text).start()], text[max(m.end() for m in _WORD.finditer(text)) :]
+            words = tuple(place.group() for place in places)
+            lead, trail = text[: places[0].start()], text[places[-1].end() :]
             self._first.setdefault(words[0], []).append((words, lead, trail, meaning))
             joined = "".join(words)
             if len(joined) > 2 and (len(words) == 1 or joined not in common_words()):
@@ -108,9 +109,7 @@ class Lexicon(Generic[T]):
         self._longest = max(map(len, self._joined), default=0)
         self._spelling = Spelling(misspelt)
         self._tight = tight
-        self._tight_pattern = (
-            re.compile("|".join(map(re.escape, sorted(tight, key=len, reverse=True)))) if tight else None
-        )
+        self._tight_pattern = re.compile("|".join(map(re.escape, sorted(tight, key=len, reverse=True))) or "(?!)")
         self._meant: dict[str, str | None] = {}
 
     def find(self, text: str) -> list[Found[T]]:
@@ -118,7 +117,7 @@ class Lexicon(Generic[T]):
         folded = fold(text)
         low = folded.text
         words = _WORD.findall(low)
-        tight = self._tight_pattern is not None and not low.isascii() and _TIGHT.search(low)
+        tight = not low.isascii() and self._tight_pattern.search(low)
         signs = _SIGNED.search(low) if any(sign in low for sign in "@$!|") else None
         spaced = sum(len(word) == 1 for word in words) > 2 and _SPACED.search(low)
         if not (tight or signs or spaced) and self._leads.isdisjoint(words):

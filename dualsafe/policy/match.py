@@ -88,7 +88,9 @@ def _entries(name: str, concepts: Iterable[Concept], loose: bool = False) -> Ite
 
 def _ways(word: str) -> set[str]:
     """A word of another language as it is written without its keyboard."""
-    plain = word.translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}))
+    plain = word
+    for letter, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
+        plain = plain.replace(letter, letters)
     return {word, plain}
 
 

@@ -120,10 +120,10 @@ class Policy(Strict):
     def _terms_are_unambiguous(self) -> Policy:
         owner: dict[tuple[str, bool], str] = {}
         for name, category in self.categories.items():
-            for term in ((term, concept.verb) for concept in category.concepts for term in concept.terms):
-                if term in owner:
-                    raise ValueError(f"term {term[0]!r} stands in {owner[term]!r} and again in {name!r}")
-                owner[term] = name
+            for key in ((term, concept.verb) for concept in category.concepts for term in concept.terms):
+                if key in owner:
+                    raise ValueError(f"term {key[0]!r} stands in {owner[key]!r} and again in {name!r}")
+                owner[key] = name
         mains = [concept.term for category in self.categories.values() for concept in category.concepts]
         for language, words in self.languages.items():
             for term in words:
