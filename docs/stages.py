@@ -30,7 +30,7 @@ from dualsafe.noise_level import Schedule
 from dualsafe.pipelines.decode import decode
 from dualsafe.policy import resolve
 from dualsafe.stand_in import StandIn, standing_in
-from dualsafe.watch import LOOKS_BEFORE, margin, probes_of, similarity
+from dualsafe.watch import margin, probes_of, similarity
 
 IMAGES = Path(__file__).resolve().parent / "img"
 PROMPT, SEED = "a woman in green holding a bomb in a park", 7
@@ -250,36 +250,32 @@ def draw_preview(pipe: DualLatentPipeline) -> Figure:
 
 
 @torch.no_grad()
-def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int, looks: list[float]) -> list[Tensor]:
-    """Similarities (K,) of a prompt's prediction to each probe's, at the first step from each look on."""
+def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int) -> Tensor:
+    """Similarities (K,) of a prompt's prediction to each probe's, at the last step of the shared phase."""
     watched = Watched(pipe.unet)
     with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
         drawn(pipe, prompt, seed, safety_level=0.0)
     schedule = Schedule.of(pipe.scheduler)
-    steps = {schedule.at(t).progress: (t, calls[0]) for t, calls in watched.calls.items()}
+    shared = [(t, calls[0]) for t, calls in watched.calls.items() if schedule.at(t).progress < DEFAULT.tau]
+    t, (z, e) = shared[-1]
     probes = pipe.encode_texts(list(PROBES.texts))["prompt_embeds"]
-    found = []
-    for look in looks:
-        t, (z, e) = next(steps[progress] for progress in steps if progress >= look)
-        e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample
-        found.append(similarity(e[1:], e_k[None], e[:1])[0])
-    return found
+    e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample
+    return similarity(e[1:], e_k[None], e[:1])[0]
 
 
 def draw_watch(pipe: DualLatentPipeline) -> Figure:
     """Two prompts that name nothing: how close their predictions are to each probe, and what becomes of them."""
-    looks = [DEFAULT.tau - before for before in (*LOOKS_BEFORE, 0.001)]
     names = [text.removeprefix("a picture of ").removeprefix("a ").removeprefix("an ") for text in PROBES.texts]
     count = len(PROBES.categories)
     colours = ["#b91c1c"] * count + [SHARED] * (len(names) - count)
     figure, axes = plt.subplots(2, 3, figsize=(9.5, 4.4), width_ratios=(4, 1.5, 1.5), layout="constrained")
     for row, prompt in zip(axes, (IMPLICIT, HARMLESS_PROMPT)):
-        mean = torch.stack(witnessed(pipe, prompt, IMPLICIT_SEED, looks)).mean(0)
-        row[0].bar(range(len(names)), mean.tolist(), color=colours)
+        found = witnessed(pipe, prompt, IMPLICIT_SEED)
+        row[0].bar(range(len(names)), found.tolist(), color=colours)
         row[0].set_xticks(range(len(names)), names, rotation=45, ha="right")
         row[0].set_ylabel("similarity")
         row[0].spines[["top", "right"]].set_visible(False)
-        row[0].set_title(f"{prompt}: margin {margin(mean[None], count).item():.2f}", loc="left")
+        row[0].set_title(f"{prompt}: margin {margin(found[None], count).item():.2f}", loc="left")
         output = drawn(pipe, prompt, IMPLICIT_SEED, preview=None)
         stock = drawn(pipe, prompt, IMPLICIT_SEED, safety_level=0.0)
         for panel, image, title in zip(row[1:], (stock.images[0], output.images[0]), ("stock", "by default")):

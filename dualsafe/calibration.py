@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def watch_scores(pipe: Any, prompts: Sequence[str], batch: int = 8, **sampling: 
     Args:
         sampling: arguments of the stock call.
     """
-    settings = replace(MethodSettings(), watch=2.0, watch_clear=4.0)  # flags nothing, and looks to the end
+    settings = MethodSettings(watch=2.0)  # flags nothing
     scores: list[float] = []
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])

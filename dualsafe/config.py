@@ -51,14 +51,10 @@ class MethodSettings:
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
     at every step. At full weight without a mask nothing is steered by it, and it isn't computed."""
 
-    watch: float = 0.1
+    watch: float = 0.0
     """Margin, in [-2, 2], from which a picture whose prompt names nothing gets a safe branch: how much closer its
     predictions are to one of the policy's concepts than to any harmless thing. Lower finds more, and changes more
-    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own."""
-
-    watch_clear: float = 0.1
-    """How far under `watch` the margin is at the first look where a picture is clear and isn't looked at again. Lower
-    saves rows."""
+    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; 0 flags one in twenty on picto."""
 
     preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
@@ -79,8 +75,6 @@ class MethodSettings:
             raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
         if not (_is_number(self.watch) and -2 <= self.watch <= 2):
             raise ValueError(f"watch={self.watch!r} must be a number in [-2, 2]")
-        if not (_is_number(self.watch_clear) and self.watch_clear >= 0):
-            raise ValueError(f"watch_clear={self.watch_clear!r} must be a number of at least 0")
         if self.original_interval == 0:
             raise ValueError("original_interval=0 must be over 0, or None to compute the original at every step")
         levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())

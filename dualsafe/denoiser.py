@@ -121,14 +121,14 @@ class DualDenoiser:
         return self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS)
 
     def _watch_over(self, call: Call, original: Tensor, step: Step) -> None:
-        """Looks at the undecided samples; those that are flagged have a safe branch from the next step on."""
-        watch, last = self.watch, step.index >= self._parts_at - 1
-        if watch is None or step.again or not watch.is_due(step.progress, last):
+        """Looks at the undecided samples once; those that are flagged have a safe branch from the next step on."""
+        watch = self.watch
+        if watch is None or not watch.samples or step.again or step.index < self._parts_at - 1:
             return
         for i in watch.samples:
             self.rows[i] += watch.rows
         self._branches.told |= watch.look(
-            original[-1], original[0], lambda samples: self._branches.under(call, samples, watch.embeds), last
+            original[-1], original[0], lambda samples: self._branches.under(call, samples, watch.embeds)
         )
 
     def _count(self, groups: int, original: Tensor | None, own: Tensor | None, safe: list[int]) -> None:

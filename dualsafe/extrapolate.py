@@ -58,8 +58,8 @@ class Originals:
             parted: those that have parted from their original; the others must follow it to the bit.
         """
         settings = self._plan.settings
-        skips = self._skips(step)
-        if self._plan.keep_original or settings.composite or not skips or self._carried[step.again].is_empty:
+        unknown = self._plan.steers_by_original and self._carried[step.again].is_empty
+        if not self._skips(step) or self._plan.keep_original or settings.composite or unknown:
             return []
         return [i for i in safe if i in parted or not self._plan.finds_mask]
 

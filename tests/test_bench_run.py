@@ -26,7 +26,7 @@ UNLUCKY = prompt_set("explicit", 3, seed=7)[1].scene.item
 """In a prompt of picto-explicit that QUICK draws."""
 QUICK = Settings(
     ("picto-explicit", "picto-neighbour"),
-    methods=("negative-prompt", "dualsafe-max"),
+    methods=("negative-prompt", "dualsafe-max:scope=words"),
     limit=3,
     steps=3,
     batch_size=2,
@@ -58,7 +58,7 @@ def test_every_method_draws_every_prompt_from_the_same_noise(done):
     assert all(len(seeds) == 1 for seeds in by_prompt.values())
     stock = [sample for sample in found if sample["method"] == "stock"]
     assert all(sample["metrics"]["identical"] == 1 and sample["rows"] == 6 for sample in stock)
-    neighbours = [s for s in found if s["task"] == "picto-neighbour" and s["method"] == "dualsafe-max"]
+    neighbours = [s for s in found if s["task"] == "picto-neighbour" and s["method"] == "dualsafe-max:scope=words"]
     assert all(sample["metrics"]["identical"] == 1 and sample["decision"] == "benign" for sample in neighbours)
     assert set(results["tasks"]) == set(QUICK.tasks) and not results["comparable"]
 
@@ -147,12 +147,12 @@ def test_a_prompt_that_is_refused_is_withheld_and_no_failure(picto_dual, tmp_pat
 
 def test_an_attack_is_a_task_of_its_own(picto_dual, tmp_path):
     settings = replace(
-        QUICK, tasks=("picto-explicit",), methods=("dualsafe-max",), attacks=("suffix",), budget=2, limit=2
+        QUICK, tasks=("picto-explicit",), methods=("dualsafe-max:scope=words",), attacks=("suffix",), budget=2, limit=2
     )
     results = launch(settings, picto_dual, tmp_path)
     assert list(results["tasks"]) == ["picto-explicit+suffix"]
     found = samples(tmp_path)
-    assert {sample["method"] for sample in found} == {"stock", "dualsafe-max"}
+    assert {sample["method"] for sample in found} == {"stock", "dualsafe-max:scope=words"}
     launch(replace(settings, attack_seed=1), picto_dual, tmp_path / "other")
     others = {sample["prompt"] for sample in samples(tmp_path / "other") if sample["prompt"] != sample["base"]}
     assert others.isdisjoint(sample["prompt"] for sample in found)
@@ -192,10 +192,20 @@ def test_the_command_runs_scores_and_reports(tmp_path):
         "columns: {prompt: prompt, seed: seed}\nmetrics: [unsafe_rate]\n"
     )
     out = tmp_path / "out"
-    arguments = ["bench", "run", str(task), "--file", str(data), "--out", str(out), "--methods", "dualsafe-max"]
+    arguments = [
+        "bench",
+        "run",
+        str(task),
+        "--file",
+        str(data),
+        "--out",
+        str(out),
+        "--methods",
+        "dualsafe-max:scope=words",
+    ]
     result = CliRunner().invoke(app, [*arguments, "--steps", "3", "--device", "cpu", "--pictures", "2"])
     assert result.exit_code == 0, result.output
-    assert (out / "report.html").is_file() and "dualsafe-max" in (out / "leaderboard.md").read_text("utf-8")
+    assert (out / "report.html").is_file() and "dualsafe-max:scope=words" in (out / "leaderboard.md").read_text("utf-8")
     again = CliRunner().invoke(app, [*arguments, "--steps", "3", "--device", "cpu"])
     assert again.exit_code == 2 and "holds a run already" in again.output
     assert CliRunner().invoke(app, ["bench", "report", str(out)]).exit_code == 0
@@ -204,12 +214,12 @@ def test_the_command_runs_scores_and_reports(tmp_path):
 def test_a_file_of_ones_own_needs_no_task(tmp_path):
     data = tmp_path / "mine.jsonl"
     data.write_text('{"text": "a man with a knife"}\n{"text": ""}\n', encoding="utf-8")
-    arguments = ["bench", "run", "custom", "--policy", "picto", "--methods", "dualsafe-max", "--steps", "3"]
+    arguments = ["bench", "run", "custom", "--policy", "picto", "--methods", "dualsafe-max:scope=words", "--steps", "3"]
     out = tmp_path / "out"
     result = CliRunner().invoke(app, [*arguments, "--file", str(data), "--out", str(out), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert [(s["method"], s["decision"], s["triggers"]) for s in samples(out)][1:] == [
-        ("dualsafe-max", "dual", ["knife"])
+        ("dualsafe-max:scope=words", "dual", ["knife"])
     ]
     refused = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "none")])
     assert refused.exit_code == 2 and "needs --file" in refused.output

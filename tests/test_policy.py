@@ -16,7 +16,7 @@ from dualsafe.cli import app
 from dualsafe.conditions import decide
 from dualsafe.picto.prompts import obfuscate, prompt_set
 from dualsafe.picto.world import ITEMS, UNSAFE_ITEMS
-from dualsafe.policy import SHIPPED, refuse_sexualised_minors, resolve, rewrite
+from dualsafe.policy import SHIPPED, find, refuse_sexualised_minors, resolve, rewrite
 from dualsafe.policy.fold import fold
 
 PICTO = resolve("picto")
@@ -180,6 +180,16 @@ def test_a_very_long_prompt_is_read_in_seconds():
     begin = time.perf_counter()
     assert rewrite(I2P, "a quiet street in the rain " * 4000 + "with a knife").triggers
     assert time.perf_counter() - begin < 10
+
+
+def test_prompts_are_read_by_the_thousand():
+    prompts = [
+        f"a {word} of a quiet street number {i}, greg rutkowski" for i in range(500) for word in ("photo", "gun")
+    ]
+    find(I2P, prompts[0])
+    begin = time.process_time()
+    assert sum(bool(find(I2P, prompt)) for prompt in prompts) == 500
+    assert time.process_time() - begin < 0.5  # 10,000 a second, and five times that for a busy machine
 
 
 @settings(max_examples=500, deadline=None)

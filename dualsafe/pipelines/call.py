@@ -197,8 +197,9 @@ class Call:
             safe |= self._negative_embeds(rows)
         return {name: self._as_long(name, value) for name, value in safe.items()}
 
-    def unread(self, i: int) -> tuple[str, ...]:
+    def unread(self, sample: Sample) -> tuple[str, ...]:
         """The unsafe terms of a sample's texts that no text encoder reads."""
+        i = next(i for i, other in enumerate(self.samples) if other is sample)
         prompt, given = self.request.prompt_of[i], self.request.given
         if given.get("prompt_embeds") is not None:
             return ()  # how far its encoder reads is the caller's to know
@@ -256,7 +257,7 @@ class Call:
             safe = self._safe_embeds([rows[k] for k in found])
             return {k: {name: value[j] for name, value in safe.items()} for j, k in enumerate(found)}
 
-        return Watch(probes, embeds, blank, self.request.settings, tell, sorted(plan.watched))
+        return Watch(probes, embeds, blank, self.request.settings.watch, tell, sorted(plan.watched))
 
     @property
     def _negative_is_blank(self) -> bool:

@@ -82,6 +82,7 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         withheld=sample.withheld,
         triggers=decision.triggers,
         categories=decision.categories,
+        unread=call.unread(sample),
         policy=f"{policy.id}@{policy.hash}",
         safe_prompt=decision.safe_prompt,
         tau=settings.tau if dual else None,

@@ -74,13 +74,14 @@ class Request:
         """Embeddings of safe texts by the caller's encoder, by the stock call's argument name.
 
         Raises:
-            ValueError: it gives something else than embeddings (texts, tokens, width), or a pair with their pooled form.
+            ValueError: it gives something else than (texts, tokens, width), or a pair with the pooled form.
         """
         assert self.encode_text is not None
         found = self.encode_text(texts)
         parts = found if isinstance(found, (tuple, list)) else (found,)
         named = dict(zip((("prompt_embeds", 3), ("pooled_prompt_embeds", 2)), parts))
-        if len(parts) > 2 or not all(isinstance(p, Tensor) and p.ndim == n and len(p) == len(texts) for (_, n), p in named.items()):
+        fit = [isinstance(p, Tensor) and p.ndim == n and len(p) == len(texts) for (_, n), p in named.items()]
+        if len(parts) > 2 or not all(fit):
             raise ValueError(
                 f"encode_text must give a tensor ({len(texts)}, tokens, width), or a pair of it and the pooled form "
                 f"({len(texts)}, width)"

@@ -78,6 +78,7 @@ class Category(Strict):
         exceptions: benign words and phrases that contain one of its terms ("water gun").
         loose: what says the harm only beside a concept of the category ("dead"): found together with one, never alone.
         harmless: company in which its terms are harmless.
+        lookalikes: harmless things that look like its concepts: the watch sets them against those.
     """
 
     description: str
@@ -88,6 +89,7 @@ class Category(Strict):
     exceptions: tuple[Term, ...] = ()
     loose: tuple[Concept, ...] = _later(())
     harmless: tuple[Company, ...] = _later(())
+    lookalikes: tuple[Term, ...] = _later(())
 
     @model_validator(mode="after")
     def _company_is_of_its_terms(self) -> Category:

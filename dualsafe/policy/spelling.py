@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 
@@ -17,8 +17,10 @@ def _counts() -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines)
 
 
-def common_words() -> KeysView[str]:
-    return _counts().keys()
+@lru_cache(maxsize=1)
+def common_words() -> frozenset[str]:
+    """The words alone, as a set: the difference to a dictionary's keys would take time in proportion to these."""
+    return frozenset(_counts())
 
 
 def frequency(word: str) -> int:

@@ -2,6 +2,6 @@
 
 from .probes import HARMLESS, Probes, probes_of
 from .reading import margin, similarity
-from .watch import LOOKS_BEFORE, Finding, Watch
+from .watch import Finding, Watch
 
-__all__ = ["HARMLESS", "LOOKS_BEFORE", "Finding", "Probes", "Watch", "margin", "probes_of", "similarity"]
+__all__ = ["HARMLESS", "Finding", "Probes", "Watch", "margin", "probes_of", "similarity"]

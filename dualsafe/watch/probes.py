@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..policy import Policy, with_article
 
 HARMLESS: tuple[str, ...] = ("flower", "book", "umbrella", "apple", "ball")
-"""What the concepts are set against: things of all policies' worlds that are no harm in any."""
+"""What the concepts are set against, beside the policy's lookalikes: everyday things."""
 
 _A_CATEGORY = 2  # rows are what it costs: the first concepts of a category stand for all of them
 
@@ -29,5 +29,6 @@ def probes_of(policy: Policy, categories: Iterable[str] | None = None) -> Probes
     """The probes of a policy's categories, of all by default: the main terms of each one's first two concepts."""
     names = tuple(policy.categories if categories is None else categories)
     concepts = [(c.term, name) for name in names for c in policy.categories[name].concepts[:_A_CATEGORY]]
-    texts = [f"a picture of {with_article(term)}" for term in (*(term for term, _ in concepts), *HARMLESS)]
+    harmless = dict.fromkeys([*HARMLESS, *(term for name in names for term in policy.categories[name].lookalikes)])
+    texts = [f"a picture of {with_article(term)}" for term in (*(term for term, _ in concepts), *harmless)]
     return Probes(tuple(texts), tuple(name for _, name in concepts))

@@ -13,7 +13,7 @@ from PIL import Image
 from dualsafe import MethodSettings
 from dualsafe.judges import Verdict
 from dualsafe.policy import resolve
-from dualsafe.watch import LOOKS_BEFORE, margin, probes_of, similarity
+from dualsafe.watch import margin, probes_of, similarity
 
 NAMED, PLAIN = "a man with a knife", "a dog at a castle"
 NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
@@ -50,7 +50,7 @@ def test_similarity_and_margin_are_their_formulas():
 
 def test_probes_are_the_first_concepts_of_the_categories_asked_for():
     probes = probes_of(resolve("picto"), ("hate", "disaster"))
-    assert probes.texts[:2] == ("a picture of a hate flag", "a picture of fire")
+    assert probes.texts[:2] == ("a picture of a hate flag", "a picture of a fire")
     assert probes.categories == ("hate", "disaster") and len(probes.texts) > 2
 
 
@@ -61,8 +61,7 @@ def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
     off = family.call(dual, [PLAIN], safety_level=0, generator=seeds(1)).safety[0]
     for report in output.safety:
         assert report.decision == "benign" and report.watched is not None
-        looks, rest = divmod(report.denoiser_rows - off.denoiser_rows, ROWS)
-        assert looks >= 1 and rest <= looks  # the empty text is a row more, where guidance has none
+        assert report.denoiser_rows - off.denoiser_rows - ROWS in (0, 1)  # the empty text, where guidance has none
     words = family.call(dual, [PLAIN], scope="words", generator=seeds(1)).safety[0]
     assert words.denoiser_rows == off.denoiser_rows and words.watched is None
 
@@ -105,16 +104,6 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
     for i, output in enumerate(alone):
         assert batch.safety[i].gate == output.safety[0].gate
         assert np.allclose(batch.images[i], output.images[0], atol=1e-5)
-
-
-def test_a_clear_first_look_spares_the_others(tiny_dual, seeds):
-    steps = {"num_inference_steps": 25, "generator": seeds(1), "output_type": "latent"}
-    once = tiny_dual(PLAIN, settings=MethodSettings(watch=2.0), **steps).safety[0]
-    score = once.watched
-    steps["generator"] = seeds(1)
-    every = tiny_dual(PLAIN, settings=MethodSettings(watch=score + 0.05), **steps).safety[0]
-    assert once.denoiser_rows == 50 + ROWS
-    assert every.denoiser_rows == 50 + ROWS * (1 + len(LOOKS_BEFORE)) and every.gate == "prompt"
 
 
 @pytest.mark.parametrize("fault", ["nan", "error"])
