@@ -15,6 +15,7 @@ setup(
             "policy/shipped/*.yaml",
             "bench/shipped/*.yaml",
             "bench/*.jinja",
+            "check/*.jinja",
             "guard/*.jinja",
             "pairs/*.jinja",
         ],

@@ -15,8 +15,11 @@ _UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
 _TEXTS = {
     "prompt_embeds": ("encoder_hidden_states",),
     "pooled_prompt_embeds": ("text_embeds", "pooled_projections"),
+    "prompt_attention_mask": ("encoder_attention_mask", "attention_mask"),
 }
 """What denoisers call the embeddings of a prompt, as arguments or in `added_cond_kwargs`."""
+_MASK = "prompt_attention_mask"
+"""Some denoisers aren't given it, others have the picture's tokens after the prompt's in it."""
 _STATEFUL = ("DeepCache", "cache_dit", "para_attn")
 _SEPARABLE = ("FirstBlockCacheConfig", "TaylorSeerCacheConfig")
 """Caches of diffusers that keep a state for each `cache_context`, and count nothing but that context's own calls."""
@@ -169,11 +172,12 @@ def tell(kwargs: dict[str, Any], rows: Tensor, embeds: dict[str, Tensor]) -> Non
             for kind in _TEXTS.get(name, ())
             if holder.get(kind) is not None
         ]
-        if not held:
+        if not held and name != _MASK:
             raise RuntimeError(f"the denoiser takes no {name}")
         for holder, kind in held:
             holder[kind] = holder[kind].clone()
-            holder[kind][rows] = value.to(holder[kind])
+            told = holder[kind][:, : value.shape[1]] if name == _MASK else holder[kind]
+            told[rows] = value.to(told)
 
 
 def check_stateless(model: Any) -> None:

@@ -50,8 +50,20 @@ def _of(stock: type[DiffusionPipeline], make: Callable[[], DiffusionPipeline]) -
     return lambda: tiny.quiet(stock.from_pipe(make()))
 
 
+def _controlled(stock: type[DiffusionPipeline], make: Callable[[], DiffusionPipeline]) -> Callable:
+    def controlled() -> DiffusionPipeline:
+        pipe = make()
+        return tiny.quiet(stock.from_pipe(pipe, controlnet=tiny.controlnet(pipe.unet)))
+
+    return controlled
+
+
 _SIZE = {"height": 16, "width": 16}
 _IMAGE = {"image": _pictures(), "strength": 0.8, "num_inference_steps": 5}
+_CONTROL = _SIZE | {"image": _pictures()}
+_CONTROL_IMAGE = _IMAGE | {"control_image": _pictures()[::-1]} | _SIZE
+_SHORT = {"max_sequence_length": 48}
+_BINNED = _SHORT | {"use_resolution_binning": False, "clean_caption": False}
 _INPAINT = _IMAGE | _SIZE | {"mask_image": _masks()}
 
 FAMILIES: dict[str, Family] = {
@@ -65,10 +77,34 @@ FAMILIES: dict[str, Family] = {
     "xl": Family(tiny.stable_diffusion_xl, _SIZE),
     "xl-img2img": Family(_of(diffusers.StableDiffusionXLImg2ImgPipeline, tiny.stable_diffusion_xl), _IMAGE),
     "xl-inpaint": Family(_of(diffusers.StableDiffusionXLInpaintPipeline, tiny.stable_diffusion_xl), _INPAINT),
+    "sd-controlnet": Family(_controlled(diffusers.StableDiffusionControlNetPipeline, tiny.stable_diffusion), _CONTROL),
+    "sd-controlnet-img2img": Family(
+        _controlled(diffusers.StableDiffusionControlNetImg2ImgPipeline, tiny.stable_diffusion), _CONTROL_IMAGE
+    ),
+    "xl-controlnet": Family(
+        _controlled(diffusers.StableDiffusionXLControlNetPipeline, tiny.stable_diffusion_xl), _CONTROL
+    ),
+    "xl-controlnet-img2img": Family(
+        _controlled(diffusers.StableDiffusionXLControlNetImg2ImgPipeline, tiny.stable_diffusion_xl), _CONTROL_IMAGE
+    ),
     "sd3": Family(tiny.stable_diffusion_3, _SIZE, flow=True),
+    "sd3-img2img": Family(
+        _of(diffusers.StableDiffusion3Img2ImgPipeline, tiny.stable_diffusion_3), _IMAGE | _SIZE, flow=True
+    ),
+    "sd3-inpaint": Family(
+        _of(diffusers.StableDiffusion3InpaintPipeline, lambda: tiny.stable_diffusion_3(channels=16)),
+        _INPAINT,
+        flow=True,
+    ),
     "flux": Family(tiny.flux, _SIZE, flow=True),
     "flux-schnell": Family(lambda: tiny.flux(distilled=False), _SIZE, flow=True),
     "flux-true-cfg": Family(tiny.flux, _SIZE | {"negative_prompt": ["ugly", "dark"], "true_cfg_scale": 3.0}, flow=True),
+    "flux-img2img": Family(_of(diffusers.FluxImg2ImgPipeline, tiny.flux), _IMAGE | _SIZE, flow=True),
+    "flux-inpaint": Family(_of(diffusers.FluxInpaintPipeline, tiny.flux), _INPAINT, flow=True),
+    "chroma": Family(tiny.chroma, _SIZE | _SHORT, flow=True),
+    "pixart-sigma": Family(tiny.pixart_sigma, _SIZE | _BINNED),
+    "sana": Family(tiny.sana, _BINNED | {"height": 32, "width": 32, "complex_human_instruction": None}, flow=True),
+    "aura-flow": Family(tiny.aura_flow, _SIZE | _SHORT, flow=True),
 }
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import torch
 from diffusers import (
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
+    AutoencoderDC,
     AutoencoderKL,
+    ChromaPipeline,
+    ChromaTransformer2DModel,
+    ControlNetModel,
     DDIMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    SanaPipeline,
+    SanaTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -25,8 +35,12 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
     T5Config,
     T5EncoderModel,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 
 
@@ -68,12 +82,12 @@ def unet(in_channels: int = 4) -> UNet2DConditionModel:
     ).eval()
 
 
-def vae() -> AutoencoderKL:
+def vae(latent_channels: int = 4) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(16, 32),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=8,
         sample_size=16,
     ).eval()
@@ -114,6 +128,15 @@ def _clip(words: CLIPTokenizer, projected: bool = False) -> CLIPTextModel | CLIP
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
 
 
+def controlnet(unet: UNet2DConditionModel, seed: int = 0) -> ControlNetModel:
+    """A ControlNet for `unet`, whose first and last layers are not zero, as they are before any training."""
+    torch.manual_seed(seed)
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32), load_weights_from_unet=False)
+    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+        torch.nn.init.normal_(layer.weight, std=0.2)
+    return net.eval()
+
+
 def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
     torch.manual_seed(seed)
     words = tokenizer()
@@ -142,22 +165,22 @@ def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
     )
 
 
-def stable_diffusion_3(seed: int = 0) -> StableDiffusion3Pipeline:
+def stable_diffusion_3(seed: int = 0, channels: int = 4) -> StableDiffusion3Pipeline:
     torch.manual_seed(seed)
     words = tokenizer()
     transformer = SD3Transformer2DModel(
         sample_size=8,
         patch_size=1,
-        in_channels=4,
+        in_channels=channels,
         num_layers=2,
         attention_head_dim=8,
         num_attention_heads=4,
         caption_projection_dim=32,
         joint_attention_dim=32,
         pooled_projection_dim=64,
-        out_channels=4,
+        out_channels=channels,
     ).eval()
-    autoencoder = vae()
+    autoencoder = vae(channels)
     autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
     t5 = _t5(words)
     parts = (_clip(words, projected=True), words, _clip(words, projected=True), words, t5, words)
@@ -185,9 +208,108 @@ def flux(seed: int = 0, distilled: bool = True) -> FluxPipeline:
     return quiet(FluxPipeline(steps, autoencoder, _clip(words), words, _t5(words), words, transformer))
 
 
+def chroma(seed: int = 0) -> ChromaPipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        approximator_num_channels=16,
+        approximator_hidden_dim=32,
+        approximator_layers=1,
+    ).eval()
+    autoencoder = vae()
+    autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
+    return quiet(ChromaPipeline(FlowMatchEulerDiscreteScheduler(), autoencoder, _t5(words), words, transformer))
+
+
+def pixart_sigma(seed: int = 0, sample_size: int = 8) -> PixArtSigmaPipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = PixArtTransformer2DModel(
+        sample_size=sample_size,
+        num_layers=1,
+        patch_size=2,
+        in_channels=4,
+        out_channels=8,
+        attention_head_dim=8,
+        num_attention_heads=3,
+        cross_attention_dim=24,
+        caption_channels=32,
+        norm_type="ada_norm_single",
+    ).eval()
+    return quiet(PixArtSigmaPipeline(words, _t5(words), vae(), transformer, scheduler("epsilon")))
+
+
+def sana(seed: int = 0) -> SanaPipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = SanaTransformer2DModel(
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        num_attention_heads=2,
+        attention_head_dim=4,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=4,
+        cross_attention_dim=8,
+        caption_channels=32,
+        sample_size=32,
+    ).eval()
+    blocks = {
+        "block_types": ("ResBlock", "EfficientViTBlock"),
+        "block_out_channels": (8, 8),
+        "layers_per_block": (1, 1),
+    }
+    blocks |= {"qkv_multiscales": ((), (5,))}
+    autoencoder = AutoencoderDC(
+        in_channels=3,
+        latent_channels=4,
+        attention_head_dim=2,
+        downsample_block_type="conv",
+        upsample_block_type="interpolate",
+        decoder_norm_types="rms_norm",
+        decoder_act_fns="silu",
+        **{f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in blocks.items()},
+    ).eval()
+    shape = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "head_dim": 8}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    encoder = Gemma2Model(Gemma2Config(vocab_size=len(words), **shape, **heads)).eval()
+    return quiet(SanaPipeline(words, encoder, autoencoder, transformer, FlowMatchEulerDiscreteScheduler(shift=3.0)))
+
+
+def aura_flow(seed: int = 0) -> AuraFlowPipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        caption_projection_dim=32,
+        joint_attention_dim=32,
+        pos_embed_max_size=64,
+    ).eval()
+    encoder = UMT5EncoderModel(UMT5Config(vocab_size=len(words), **_T5)).eval()
+    return quiet(AuraFlowPipeline(words, encoder, vae(), transformer, FlowMatchEulerDiscreteScheduler(shift=1.73)))
+
+
+_T5 = {"d_model": 32, "d_ff": 37, "d_kv": 8, "num_layers": 1, "num_heads": 4}
+
+
 def _t5(words: CLIPTokenizer) -> T5EncoderModel:
-    shape = {"d_model": 32, "d_ff": 37, "d_kv": 8, "num_layers": 1, "num_heads": 4}
-    return T5EncoderModel(T5Config(vocab_size=len(words), **shape)).eval()
+    return T5EncoderModel(T5Config(vocab_size=len(words), **_T5)).eval()
 
 
 def quiet(pipe: DiffusionPipeline) -> DiffusionPipeline:

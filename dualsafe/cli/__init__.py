@@ -10,6 +10,7 @@ import typer
 from .. import __version__
 from .bench import bench
 from .calibrate import calibrate
+from .check import check
 from .demo import demo
 from .generate import generate
 from .guard import guard
@@ -60,6 +61,7 @@ def common(
 
 
 app.command(epilog='Example: dualsafe generate "a man with a knife in a park" --pair --seed 7 --out out')(generate)
+app.command(epilog="Example: dualsafe check ./my-checkpoint --out out/check")(check)
 app.command(epilog="Example: dualsafe demo --verify")(demo)
 app.command(epilog="Example: dualsafe serve --preview picto-guard --verify picto-guard")(serve)
 app.command(epilog="Example: dualsafe calibrate ./my-checkpoint --prompts benign.txt")(calibrate)

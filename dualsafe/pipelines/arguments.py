@@ -110,21 +110,27 @@ def safe_prompts_per_prompt(safe_prompt: Any, count: int) -> list[str | None] | 
     return list(safe_prompt)
 
 
-def safe_embeds(embeds: Any, pooled: Any, safe_prompt: Any, count: int) -> dict[str, Tensor]:
+def safe_embeds(embeds: Any, pooled: Any, read: Any, safe_prompt: Any, count: int) -> dict[str, Tensor]:
     """The caller's embeddings of the safe branch by the stock call's argument name; empty where none are given.
 
+    Args:
+        read: the attention mask of the embeddings.
+
     Raises:
-        ValueError: together with `safe_prompt`, pooled ones alone, not a tensor of the right form, or not finite.
+        ValueError: together with `safe_prompt`, pooled ones or a mask alone, of another form, or not finite.
     """
     if embeds is None:
-        if pooled is not None:
-            raise ValueError("safe_pooled_prompt_embeds needs safe_prompt_embeds beside it")
+        for name, value in (("safe_pooled_prompt_embeds", pooled), ("safe_prompt_attention_mask", read)):
+            if value is not None:
+                raise ValueError(f"{name} needs safe_prompt_embeds beside it")
         return {}
     if safe_prompt is not None:
         raise ValueError("safe_prompt and safe_prompt_embeds are both given: give one of the two")
     found = {"prompt_embeds": (embeds, 3, "(prompts, tokens, width)")}
     if pooled is not None:
         found["pooled_prompt_embeds"] = (pooled, 2, "(prompts, width)")
+    if read is not None:
+        found["prompt_attention_mask"] = (read, 2, "(prompts, tokens)")
     for name, (value, dimensions, form) in found.items():
         if not isinstance(value, Tensor) or value.ndim != dimensions:
             raise ValueError(f"safe_{name} must be a tensor of shape {form}")

@@ -180,6 +180,7 @@ class DualLatentMixin:
         safe_prompt: str | list[str | None] | None = None,
         safe_prompt_embeds: Tensor | None = None,
         safe_pooled_prompt_embeds: Tensor | None = None,
+        safe_prompt_attention_mask: Tensor | None = None,
         policy: str | os.PathLike | Policy | None = None,
         policy_text: str | list[str] | None = None,
         encode_text: Callable | None = None,
@@ -204,6 +205,7 @@ class DualLatentMixin:
             safe_prompt: what the safe branch is told; one for each prompt, None where the policy is to find it.
             safe_prompt_embeds: the same as embeddings, (prompts, tokens, width).
             safe_pooled_prompt_embeds: their pooled form, (prompts, width), for the families that have one.
+            safe_prompt_attention_mask: which of their tokens are read, (prompts, tokens), where a family has it.
             policy: a shipped policy's name, a YAML file or a `Policy`; by default "picto" for the bundled checkpoint
                 and "i2p" for any other. A category's own level overrides the dial.
             policy_text: the text behind `prompt_embeds`, one for each prompt: what the policy reads and rewrites.
@@ -245,7 +247,9 @@ class DualLatentMixin:
         count = arguments.prompt_count(given)
         levels = arguments.levels_per_prompt(safety_level, count)
         safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
-        safe_embeds = arguments.safe_embeds(safe_prompt_embeds, safe_pooled_prompt_embeds, safe_prompt, count)
+        safe_embeds = arguments.safe_embeds(
+            safe_prompt_embeds, safe_pooled_prompt_embeds, safe_prompt_attention_mask, safe_prompt, count
+        )
         texts = arguments.prompts_by_encoder(given, count)
         texts |= arguments.policy_texts(policy_text, encode_text, given, count)
         arguments.check_output_type(given["output_type"])

@@ -6,11 +6,23 @@ from dataclasses import replace
 
 import torch
 from diffusers import (
+    AuraFlowPipeline,
+    ChromaPipeline,
+    FluxImg2ImgPipeline,
+    FluxInpaintPipeline,
     FluxPipeline,
+    PixArtSigmaPipeline,
+    SanaPipeline,
+    StableDiffusion3Img2ImgPipeline,
+    StableDiffusion3InpaintPipeline,
     StableDiffusion3Pipeline,
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLControlNetImg2ImgPipeline,
+    StableDiffusionXLControlNetPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
@@ -20,6 +32,8 @@ from .dual import DualLatentMixin
 from .pattern import CallPattern
 
 _NO_CROP = {"padding_mask_crop": "isn't supported: crop the picture and paste the result yourself"}
+_NO_LATENTS = {"latents": "the loop starts from the picture: give image and strength"}
+_MASKED = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
 _POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
 SD = CallPattern("Stable Diffusion 1.x and 2.x", single_files=("v1", "v2"))
@@ -47,12 +61,34 @@ FLUX = CallPattern(
     timestep_scale=1000.0,
     embeds=("prompt_embeds", "pooled_prompt_embeds", None),
     negative_apart=True,
+    scale="true_cfg_scale",
     packed=True,
     tokenizers=(("tokenizer_2",),),
     windows=False,
     decoding=frozenset({"shift"}),
     half=torch.bfloat16,  # float16 overflows
     single_files=("flux-dev", "flux-schnell"),
+)
+PIXART = CallPattern(
+    "PixArt Sigma",
+    denoiser="transformer",
+    fixed_scale=True,
+    embeds=_MASKED,
+    windows=False,
+    decoding=frozenset(),
+)
+SANA = replace(PIXART, family="Sana", half=torch.bfloat16, single_files=("sana",))
+AURA_FLOW = replace(
+    PIXART, family="AuraFlow", timestep_scale=1000.0, decoding=frozenset({"upcast"}), single_files=("auraflow",)
+)
+CHROMA = replace(
+    FLUX,
+    family="Chroma",
+    scale="guidance_scale",
+    fixed_scale=True,
+    embeds=(*_MASKED[:1], None, *_MASKED[1:3], None, *_MASKED[3:]),
+    tokenizers=(("tokenizer",),),
+    single_files=("chroma",),
 )
 
 
@@ -105,3 +141,76 @@ class DualLatentFluxPipeline(DualLatentMixin, FluxPipeline):
     """
 
     pattern = FLUX
+
+
+class DualLatentControlNetPipeline(DualLatentMixin, StableDiffusionControlNetPipeline):
+    """`StableDiffusionControlNetPipeline` whose pictures are safe."""
+
+    pattern = replace(SD, single_files=())
+
+
+class DualLatentControlNetImg2ImgPipeline(DualLatentMixin, StableDiffusionControlNetImg2ImgPipeline):
+    """`StableDiffusionControlNetImg2ImgPipeline` whose pictures are safe."""
+
+    pattern = replace(SD, fixed_scale=True, refused=_NO_LATENTS, single_files=())
+
+
+class DualLatentXLControlNetPipeline(DualLatentMixin, StableDiffusionXLControlNetPipeline):
+    """`StableDiffusionXLControlNetPipeline` whose pictures are safe."""
+
+    pattern = replace(XL, fixed_scale=True, single_files=())
+
+
+class DualLatentXLControlNetImg2ImgPipeline(DualLatentMixin, StableDiffusionXLControlNetImg2ImgPipeline):
+    """`StableDiffusionXLControlNetImg2ImgPipeline` whose pictures are safe."""
+
+    pattern = replace(XL, fixed_scale=True, refused=_NO_LATENTS, single_files=())
+
+
+class DualLatentSD3Img2ImgPipeline(DualLatentMixin, StableDiffusion3Img2ImgPipeline):
+    """`StableDiffusion3Img2ImgPipeline` whose pictures are safe."""
+
+    pattern = replace(SD3, refused=_NO_LATENTS, single_files=())
+
+
+class DualLatentSD3InpaintPipeline(DualLatentMixin, StableDiffusion3InpaintPipeline):
+    """`StableDiffusion3InpaintPipeline` whose pictures are safe."""
+
+    # It decodes without the shift that its family's autoencoder has.
+    pattern = replace(SD3, refused=_NO_CROP, decoding=frozenset({"generator"}), single_files=())
+
+
+class DualLatentFluxImg2ImgPipeline(DualLatentMixin, FluxImg2ImgPipeline):
+    """`FluxImg2ImgPipeline` whose pictures are safe."""
+
+    pattern = replace(FLUX, single_files=())
+
+
+class DualLatentFluxInpaintPipeline(DualLatentMixin, FluxInpaintPipeline):
+    """`FluxInpaintPipeline` whose pictures are safe."""
+
+    pattern = replace(FLUX, refused=_NO_CROP, single_files=())
+
+
+class DualLatentChromaPipeline(DualLatentMixin, ChromaPipeline):
+    """`ChromaPipeline` whose pictures are safe."""
+
+    pattern = CHROMA
+
+
+class DualLatentPixArtSigmaPipeline(DualLatentMixin, PixArtSigmaPipeline):
+    """`PixArtSigmaPipeline` whose pictures are safe."""
+
+    pattern = PIXART
+
+
+class DualLatentSanaPipeline(DualLatentMixin, SanaPipeline):
+    """`SanaPipeline` whose pictures are safe."""
+
+    pattern = SANA
+
+
+class DualLatentAuraFlowPipeline(DualLatentMixin, AuraFlowPipeline):
+    """`AuraFlowPipeline` whose pictures are safe."""
+
+    pattern = AURA_FLOW

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +14,11 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from . import control
+
 Generators = torch.Generator | list[torch.Generator] | None
 
-PREPARING = ("prepare_latents", "prepare_mask_latents")
+PREPARING = ("prepare_latents", "prepare_mask_latents", *control.PREPARING)
 
 
 class _States(NamedTuple):
@@ -44,12 +47,14 @@ class OneNoise:
         self._started = self._ended = self._states()
 
     def start(self, pipe: DiffusionPipeline, rows: list[int], branches: int) -> dict[str, Callable]:
-        """Stand-ins for those of PREPARING that the pipeline has, for one pass over `rows` in `branches` copies."""
-        return {
+        """Stand-ins for those of PREPARING that the pipeline has, and for its ControlNet, for one pass over `rows` in
+        `branches` copies."""
+        prepared = {
             name: self._preparing(name, getattr(pipe, name), rows, branches)
             for name in PREPARING
             if hasattr(pipe, name)
         }
+        return prepared | control.stand_ins(pipe, len(rows), branches)
 
     def steps(self, scheduler: Any, rows: list[int], branches: int, first: bool) -> dict[str, Callable]:
         """A stand-in for the scheduler's `step` in that pass; a later one draws what the first has drawn."""
@@ -81,15 +86,18 @@ class OneNoise:
             yield self._copies(self._ended, rows)
 
     def _preparing(self, name: str, prepare: Callable, rows: list[int], branches: int) -> Callable:
-        signature = inspect.signature(prepare)
+        signature, calls = inspect.signature(prepare), count()
 
         @wraps(prepare)
         def prepared(*args: Any, **kwargs: Any) -> Any:
-            bound = signature.bind(*args, **kwargs)
-            guided = bool(bound.arguments.get("do_classifier_free_guidance"))
-            if name not in self._prepared:
-                self._prepared[name] = self._prepare(prepare, bound)
-            return _rows(self._prepared[name], torch.tensor(rows), branches, 2 if guided else 1)
+            bound, key = signature.bind(*args, **kwargs), f"{name} {next(calls)}"
+            told = bound.arguments
+            guided = bool(told.get("do_classifier_free_guidance")) and not told.get("guess_mode")
+            if name in control.PREPARING and hasattr(told["image"], "__len__"):
+                told["num_images_per_prompt"] = max(1, self._pictures // len(told["image"]))
+            if key not in self._prepared:
+                self._prepared[key] = self._prepare(prepare, bound)
+            return _rows(self._prepared[key], torch.tensor(rows), branches, 2 if guided else 1)
 
         return prepared
 

@@ -17,7 +17,9 @@ class CallPattern:
         timestep_scale: factor from the timestep that the denoiser is told to the scheduler's.
         embeds: call arguments that the stock `encode_prompt` returns, in its order; None for what is no argument.
         negative_apart: whether a negative prompt is encoded, and evaluated at every step, in a call of its own, under
-            `true_cfg_scale`; else it is a group of the batch, under `guidance_scale`.
+            `scale`; else it is a group of the batch.
+        scale: call argument that is the scale of classifier-free guidance.
+        fixed_scale: whether the loop keeps to the scale of the call, whatever a callback makes of the pipeline's.
         packed: whether the loop's latents are tokens of 2x2 patches, (N, patches, 4 C).
         tokenizers: for each part of `prompt_embeds`, along the tokens, the component that made its tokens; where a
             checkpoint lacks that, the next one named.
@@ -34,6 +36,8 @@ class CallPattern:
     timestep_scale: float = 1.0
     embeds: tuple[str | None, ...] = ("prompt_embeds", "negative_prompt_embeds")
     negative_apart: bool = False
+    scale: str = "guidance_scale"
+    fixed_scale: bool = False
     packed: bool = False
     tokenizers: tuple[tuple[str, ...], ...] = (("tokenizer",),)
     windows: bool = True

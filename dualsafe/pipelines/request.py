@@ -96,7 +96,8 @@ class Request:
         Raises:
             ValueError: another shape, or one of the two kinds missing or unknown to the family.
         """
-        for name in self.safe_embeds.keys() | ({"pooled_prompt_embeds"} & like.keys() if self.safe_embeds else set()):
+        beside = {"pooled_prompt_embeds", "prompt_attention_mask"} & like.keys() if self.safe_embeds else set()
+        for name in sorted(self.safe_embeds.keys() | beside):
             if name not in like:
                 raise ValueError(f"safe_{name} is given, but this pipeline has no {name}")
             if name not in self.safe_embeds:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
+import torch
 from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, DiffusionPipeline
 from torch import Tensor
 
@@ -16,24 +17,32 @@ from ..checks import check_number
 from ..conditions import Stream
 from ..conditions.space import Encoded
 from ..plan import Guidance
-from . import arguments
+from ..stand_in import StandIn, standing_in
+from . import arguments, control
 from .decode import decode
 from .noise import Generators
 from .pattern import CallPattern
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stock:
     """
     Attributes:
         pipe: the pipeline.
-        call: the stock class's `__call__`, bound.
+        stock_call: the stock class's `__call__`, bound.
         pattern: of its family.
+        cut_to: height and width to which pictures are brought that were drawn in one of the model's own resolutions;
+            `check` sets it.
     """
 
     pipe: DiffusionPipeline | Any
-    call: Callable
+    stock_call: Callable
     pattern: CallPattern
+    cut_to: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        scale = self.denoiser.config.get("timestep_scale") or 1.0  # Sana's own, beside its family's
+        self.pattern = replace(self.pattern, timestep_scale=self.pattern.timestep_scale / scale)
 
     # The call
 
@@ -44,9 +53,18 @@ class Stock:
             TypeError: an argument that the stock call doesn't have; some would silently drop it.
             ValueError: one that the method can't honour.
         """
-        given = arguments.stock_arguments(self.call, args, kwargs)
-        arguments.check_refused(given, self.pattern.refused, self.call)
-        return given
+        given = arguments.stock_arguments(self.stock_call, args, kwargs)
+        arguments.check_refused(given, self.pattern.refused, self.stock_call)
+        return {"callback_on_step_end": None} | given
+
+    def call(self, **told: Any) -> tuple:
+        """The stock call, with what stands in the pipeline in the place of its components."""
+        name = self.pattern.denoiser
+        if told["callback_on_step_end"] is None:
+            del told["callback_on_step_end"]  # an older pipeline has no such argument
+        model = getattr(self.pipe, name)
+        with standing_in(self.pipe, {name: _with_variance(model)} if _learns_variance(model) else {}):
+            return self.stock_call(**told)
 
     def check(self, given: dict[str, Any], prompts: int) -> None:
         """Everything that the stock pipeline would refuse, before anything is computed; writes the size into `given`.
@@ -60,15 +78,21 @@ class Stock:
         for name in ("guidance_scale", "true_cfg_scale", "guidance_rescale", "strength"):
             if given.get(name) is not None and not isinstance(given[name], Tensor):
                 check_number(name, given[name], -math.inf)
-        if "height" in given:
+        if "height" in given and not self._as_large_as_its_picture(given):
             given["height"], given["width"] = self.size(given["height"], given["width"])
+        checked = control.as_checked(given, self.pipe)
+        if given.get("use_resolution_binning"):
+            self.cut_to = given["height"], given["width"]
+            checked = checked | {"height": 32, "width": 32}  # the stock call checks what it chooses
         wanted = inspect.signature(self.pipe.check_inputs).parameters
-        self.pipe.check_inputs(**{name: given.get(name) for name in wanted})
+        self.pipe.check_inputs(**{name: checked.get(name) for name in wanted})
         if "prompt_2" not in given:
             arguments.check_clip_skip(given.get("clip_skip"), self.pipe.text_encoder)
         pictures = prompts * given["num_images_per_prompt"]
         arguments.check_generators(given.get("generator"), pictures)
         if given.get("latents") is not None:
+            if self.cut_to or given.get("height") is None:
+                raise ValueError("latents go with height and width, and with use_resolution_binning=False")
             arguments.check_latents(given["latents"], self._latent_shape(given, pictures))
         if "mask_image" in given and isinstance(self.pipe.vae, AsymmetricAutoencoderKL):
             raise ValueError("vae=AsymmetricAutoencoderKL looks at the picture to be inpainted: use an AutoencoderKL")
@@ -83,9 +107,13 @@ class Stock:
             raise ValueError(f"height={height!r} and width={width!r}: give both or neither")
         if height is not None and width is not None:
             return height, width
-        side = getattr(self.pipe, "default_sample_size", None) or self.pipe.unet.config.sample_size
+        side = getattr(self.pipe, "default_sample_size", None) or self.denoiser.config.sample_size
         rows, columns = (side, side) if isinstance(side, int) else side
         return rows * self.pipe.vae_scale_factor, columns * self.pipe.vae_scale_factor
+
+    def _as_large_as_its_picture(self, given: dict[str, Any]) -> bool:
+        """Whether the picture given to a ControlNet says how large the result is."""
+        return hasattr(self.pipe, "controlnet") and given["height"] is None and given["width"] is None
 
     def _latent_shape(self, given: dict[str, Any], pictures: int) -> tuple[int, ...]:
         """Shape of the `latents` that the stock call takes."""
@@ -97,19 +125,24 @@ class Stock:
 
     @property
     def denoiser(self) -> Any:
-        return getattr(self.pipe, self.pattern.denoiser)
+        """The model that denoises, called for its prediction alone."""
+        model = getattr(self.pipe, self.pattern.denoiser)
+        return _without_variance(model) if _learns_variance(model) else model
 
     def guidance(self, given: dict[str, Any]) -> Guidance:
         """How the stock loop forms the guided prediction."""
+        scale = given[self.pattern.scale]
         if self.pattern.negative_apart:
             negative = given["negative_prompt"] is not None or given["negative_prompt_embeds"] is not None
-            apart = negative and given["true_cfg_scale"] > 1
-            return Guidance(given["true_cfg_scale"] if apart else 1.0, apart=apart)
+            apart = scale > 1 and (negative or self.pattern.scale == "guidance_scale")
+            return Guidance(scale if apart else 1.0, apart=apart)
         distilled = self.denoiser.config.get("time_cond_proj_dim") is not None
-        return Guidance(1.0 if distilled else given["guidance_scale"], given.get("guidance_rescale", 0.0))
+        return Guidance(1.0 if distilled else scale, given.get("guidance_rescale", 0.0))
 
     def guidance_now(self, given: dict[str, Any]) -> Guidance:
         """The same in the midst of the loop: a callback may have changed the scale."""
+        if self.pattern.fixed_scale:
+            return self.guidance(given)
         live = {name: getattr(self.pipe, f"_{name}", None) for name in ("guidance_scale", "guidance_rescale")}
         return self.guidance(given | {name: value for name, value in live.items() if value is not None})
 
@@ -135,7 +168,8 @@ class Stock:
     def encode(self, given: dict[str, Any]) -> dict[str, Tensor]:
         """The embeddings, as call arguments, (pictures, ...), that the stock pipeline would make itself."""
         embeds = self._encode(given)
-        if self.pattern.negative_apart and self.guidance(given).apart:
+        encoded_with_it = "negative_prompt_embeds" in self.pattern.embeds
+        if self.pattern.negative_apart and self.guidance(given).apart and not encoded_with_it:
             names = ("prompt", "prompt_2", "prompt_embeds", "pooled_prompt_embeds")
             negative = self._encode(given | {name: given[f"negative_{name}"] for name in names})
             embeds |= {f"negative_{name}": value for name, value in negative.items()}
@@ -217,6 +251,9 @@ class Stock:
     def images(self, pixels: Tensor, kind: str = "pil", denormalize: list[bool] | None = None) -> Any:
         """(N, C, H, W) in the asked output type; in [-1, 1], or where `denormalize` is False in [0, 1]."""
         denormalize = [True] * len(pixels) if denormalize is None else denormalize
+        if self.cut_to is not None:
+            height, width = self.cut_to
+            pixels = self.pipe.image_processor.resize_and_crop_tensor(pixels, width, height)
         return self.pipe.image_processor.postprocess(pixels, output_type=kind, do_denormalize=denormalize)
 
     def flagged(self, pixels: Tensor) -> tuple[Tensor, list[bool] | None]:
@@ -224,3 +261,20 @@ class Stock:
         if not hasattr(self.pipe, "run_safety_checker"):
             return pixels, None
         return self.pipe.run_safety_checker(pixels, self.pipe._execution_device, self.pipe.dtype)
+
+
+def _learns_variance(model: Any) -> bool:
+    """Whether predictions have twice the channels: the variance after them, which the loop drops."""
+    return model.config.get("out_channels") == 2 * model.config.get("in_channels", 0)
+
+
+def _without_variance(model: Any) -> StandIn:
+    return StandIn(model, lambda *args, **kwargs: (model(*args, **kwargs)[0].chunk(2, 1)[0],))
+
+
+def _with_variance(model: Any) -> StandIn:
+    def predict(*args: Any, **kwargs: Any) -> tuple[Tensor]:
+        prediction = model(*args, **kwargs)[0]
+        return (torch.cat([prediction, torch.zeros_like(prediction)], 1),)
+
+    return StandIn(model, predict)

@@ -1,0 +1,85 @@
+"""`dualsafe check`: on picto from the command line, and on tiny random weights of the families."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import tiny
+import torch
+from families import FAMILIES, dual_of
+from typer.testing import CliRunner
+
+from dualsafe.check.contract import contracts
+from dualsafe.check.drawing import drawing
+from dualsafe.check.ladders import LADDERS, PICTO_LADDERS, asked_for
+from dualsafe.check.run import check
+from dualsafe.cli import app
+from dualsafe.policy import resolve
+from dualsafe.policy.match import find
+
+QUICK = ("--steps", "2", "--device", "cpu", "--ladders", "1", "--minutes", "0")
+SOON = {"sd1", "xl-controlnet-img2img", "flux-true-cfg", "pixart-sigma"}
+
+
+def test_the_command_on_picto(tmp_path):
+    result = CliRunner().invoke(app, ["check", "picto", *QUICK, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert found["passed"] and [each["kept"] for each in found["contracts"]] == [True] * 4
+    assert [cost["call"] for cost in found["costs"]] == ["stock", "benign", "safe", "pair"]
+    rows = [cost["rows"] for cost in found["costs"]]
+    assert rows[0] == rows[1] == 4 and 4 < rows[2] <= rows[3] == 8
+    assert found["judged"]["prompts"] == 1 and found["effect"]["clip_rises"] is not None
+    assert found["components"]["unet"]["dtype"] == "float32"
+    markdown, page = (tmp_path / "check.md").read_text(), (tmp_path / "check.html").read_text()
+    assert "**Passed.**" in markdown and "ladders.png" in markdown and (tmp_path / "ladders.png").is_file()
+    assert "data:image/jpeg;base64," in page and PICTO_LADDERS[0].prompt in page
+
+
+def test_a_contract_that_fails_fails_the_check(tmp_path, monkeypatch):
+    tiny.stable_diffusion().save_pretrained(tmp_path / "model")
+    steps = {"now": 0}
+    forward = torch.nn.Conv2d.forward
+
+    def drifting(self, x):
+        steps["now"] += 1
+        return forward(self, x) * (1 + 1e-6 * steps["now"])
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", drifting)  # never twice the same
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "model"), *QUICK, "--out", str(tmp_path)])
+    assert result.exit_code == 1 and "FAILS: level 0 is the stock picture" in result.output
+    assert not json.loads((tmp_path / "check.json").read_text())["passed"]
+    assert "**FAILED.**" in (tmp_path / "check.md").read_text()
+
+
+def test_bad_arguments_are_named(tmp_path):
+    result = CliRunner().invoke(app, ["check", "picto", "--size", "large", "--out", str(tmp_path)])
+    assert result.exit_code == 2 and "--size large must be WIDTHxHEIGHT" in result.output
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SOON else pytest.mark.slow) for n in FAMILIES])
+def test_contracts_on_tiny_weights_of_every_family(name):
+    family = FAMILIES[name]
+    told = {k: v for k, v in family.options.items() if k not in ("height", "width", "num_inference_steps")}
+    told = {k: v for k, v in told.items() if not isinstance(v, list)} | {"guidance_scale": 3.0}
+    size = (32, 32) if name == "sana" else (16, 16)
+    calls = drawing(dual_of(family.make()), 3 if "strength" not in told else 4, size, **told)
+    kept = contracts(calls, LADDERS[0], "a bowl of fruit")
+    assert all(each.kept for each in kept), kept
+
+
+def test_everything_of_a_family_without_judge_or_clip():
+    results, rungs = check(dual_of(FAMILIES["sd1"].make()), steps=2, minutes=0, ladders=2, size=(16, 16))
+    assert results["passed"] and results["judged"] is None and results["effect"]["clip_rises"] is None
+    assert len(rungs) == 1 and results["ladders_planned"] == 2  # no time for the second
+    assert [picture.size for picture in rungs[0].pictures] == [(16, 16)] * 4
+
+
+@pytest.mark.parametrize(("ladders", "name"), [(LADDERS, "i2p"), (PICTO_LADDERS, "picto")])
+def test_ladders_are_harmless_and_prompts_of_a_policy_name_its_terms(ladders, name):
+    policy = resolve(name)
+    assert len(ladders) == 12 and not any(find(policy, text) for ladder in ladders for text in ladder[1:])
+    assert {ladder.change for ladder in ladders} == {"exchanged", "removed", "style"}
+    asked = asked_for(policy, 8)
+    assert 0 < len(asked) <= 8 and all(find(policy, text) for text in asked)
