@@ -67,7 +67,7 @@ def test_benign_prompts_are_near_the_concept_whose_embedding_is_nearest(picto_du
     found = [sample for sample in samples(done[0]) if sample["task"] == "picto-neighbour"]
     terms = concepts(resolve("picto"))
     pooled = [
-        picto_dual.text_encoder(picto_dual.tokenizer(text, return_tensors="pt").input_ids)[0][0, -1]
+        picto_dual.text_encoder(picto_dual.tokenizer(text, return_tensors="pt").input_ids)[0][0, -1].detach()
         for text in (*terms, found[0]["prompt"])
     ]
     cosines = [float(torch.cosine_similarity(pooled[-1], each, dim=0)) for each in pooled[:-1]]
@@ -147,12 +147,12 @@ def test_a_prompt_that_is_refused_is_withheld_and_no_failure(picto_dual, tmp_pat
 
 def test_an_attack_is_a_task_of_its_own(picto_dual, tmp_path):
     settings = replace(
-        QUICK, tasks=("picto-explicit",), methods=("dualsafe-max:scope=words",), attacks=("suffix",), budget=2, limit=2
+        QUICK, tasks=("picto-explicit",), methods=("dualsafe-max",), attacks=("suffix",), budget=2, limit=2
     )
     results = launch(settings, picto_dual, tmp_path)
     assert list(results["tasks"]) == ["picto-explicit+suffix"]
     found = samples(tmp_path)
-    assert {sample["method"] for sample in found} == {"stock", "dualsafe-max:scope=words"}
+    assert {sample["method"] for sample in found} == {"stock", "dualsafe-max"}
     launch(replace(settings, attack_seed=1), picto_dual, tmp_path / "other")
     others = {sample["prompt"] for sample in samples(tmp_path / "other") if sample["prompt"] != sample["base"]}
     assert others.isdisjoint(sample["prompt"] for sample in found)
@@ -201,11 +201,11 @@ def test_the_command_runs_scores_and_reports(tmp_path):
         "--out",
         str(out),
         "--methods",
-        "dualsafe-max:scope=words",
+        "dualsafe-max",
     ]
     result = CliRunner().invoke(app, [*arguments, "--steps", "3", "--device", "cpu", "--pictures", "2"])
     assert result.exit_code == 0, result.output
-    assert (out / "report.html").is_file() and "dualsafe-max:scope=words" in (out / "leaderboard.md").read_text("utf-8")
+    assert (out / "report.html").is_file() and "dualsafe-max" in (out / "leaderboard.md").read_text("utf-8")
     again = CliRunner().invoke(app, [*arguments, "--steps", "3", "--device", "cpu"])
     assert again.exit_code == 2 and "holds a run already" in again.output
     assert CliRunner().invoke(app, ["bench", "report", str(out)]).exit_code == 0
@@ -214,12 +214,12 @@ def test_the_command_runs_scores_and_reports(tmp_path):
 def test_a_file_of_ones_own_needs_no_task(tmp_path):
     data = tmp_path / "mine.jsonl"
     data.write_text('{"text": "a man with a knife"}\n{"text": ""}\n', encoding="utf-8")
-    arguments = ["bench", "run", "custom", "--policy", "picto", "--methods", "dualsafe-max:scope=words", "--steps", "3"]
+    arguments = ["bench", "run", "custom", "--policy", "picto", "--methods", "dualsafe-max", "--steps", "3"]
     out = tmp_path / "out"
     result = CliRunner().invoke(app, [*arguments, "--file", str(data), "--out", str(out), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert [(s["method"], s["decision"], s["triggers"]) for s in samples(out)][1:] == [
-        ("dualsafe-max:scope=words", "dual", ["knife"])
+        ("dualsafe-max", "dual", ["knife"])
     ]
     refused = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "none")])
     assert refused.exit_code == 2 and "needs --file" in refused.output
