@@ -20,23 +20,21 @@ from .sld import SLDByCategory, presets_of
 from .stock import NegativePrompt, SafePrompt, Stock
 from .uce import UCE
 
-METHODS: dict[str, SafetyMethod] = {
-    method.name: method
-    for method in (
-        Stock(),
-        NegativePrompt(),
-        *SLD_PRESETS,
-        *presets_of(SLDByCategory, "sld-{}-by-category"),
-        *presets_of(CASG, "casg-sld-{}"),
-        SAFREE(),
-        SAFREE("safree+negative", negative=True),
-        SEGA(),
-        DNG(),
-        Edited("uce", UCE()),
-        Edited("esd-x", ESD()),
-        SafePrompt(),
-    )
-}
+_OTHERS: list[SafetyMethod] = [
+    Stock(),
+    NegativePrompt(),
+    *SLD_PRESETS,
+    *presets_of(SLDByCategory, "sld-{}-by-category"),
+    *presets_of(CASG, "casg-sld-{}"),
+    SAFREE(),
+    SAFREE("safree+negative", negative=True),
+    SEGA(),
+    DNG(),
+    Edited("uce", UCE()),
+    Edited("esd-x", ESD()),
+    SafePrompt(),
+]
+METHODS: dict[str, SafetyMethod] = {method.name: method for method in _OTHERS}
 """Methods that need no judge, but ours."""
 
 OURS: dict[str, tuple[str, str]] = {
