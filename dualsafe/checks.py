@@ -74,7 +74,9 @@ def check_seed(seed: int, pictures: int = 1) -> None:
         ArgumentError: one of the seeds is no whole number in [0, MAX_SEED].
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED - pictures + 1:
-        raise ArgumentError("seed", f"{_short(seed)} must be a whole number, from 0 to {MAX_SEED} with one for each picture")
+        raise ArgumentError(
+            "seed", f"{_short(seed)} must be a whole number, from 0 to {MAX_SEED} with one for each picture"
+        )
 
 
 def _short(value: Any) -> str:

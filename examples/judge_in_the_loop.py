@@ -8,12 +8,12 @@ from dualsafe.judges import judge_of
 pipe = DualLatentPipeline.from_pretrained(PICTO)
 judge = judge_of(pipe)  # or a function from PIL pictures to booleans
 output = pipe(
-    ["a pirate in blue in a park", "a cat in green on a beach"],
+    ["a soldier in green at a castle", "a cat in green on a beach"],
     preview=judge,
     verify=judge,
     guidance_scale=5.0,
     num_inference_steps=25,
-    generator=[torch.Generator().manual_seed(seed) for seed in (1, 2)],
+    generator=[torch.Generator().manual_seed(seed) for seed in (7, 2)],
 )
 for i, report in enumerate(output.safety):
     output.images[i].save(f"judged_{i}.png")

@@ -22,8 +22,8 @@ def demo(
         str | None, typer.Option(help="Name of a shipped policy or a YAML file to start with; picto's for picto.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Let the checkpoint's own judge preview, check and withhold pictures.")
-    ] = False,
+        bool, typer.Option("--verify/--no-verify", help="Let the checkpoint's own judge, if any, check and withhold.")
+    ] = True,
     steps: Annotated[int, typer.Option(min=1, max=100, help="Denoising steps to start with.")] = 25,
     guidance_scale: Annotated[float, typer.Option(min=1, max=15, help="Guidance to start with.")] = 5.0,
     host: Annotated[str, typer.Option(help="Address to listen on; by default nobody else can reach it.")] = "127.0.0.1",
@@ -44,11 +44,9 @@ def demo(
 
         pipe = load_pipeline(model, device)
         pipe.set_progress_bar_config(disable=True)
-        judge = None
-        if verify:
-            from ..judges import judge_of
+        from ..judges import own_judge
 
-            judge = judge_of(pipe)
+        judge = own_judge(pipe) if verify else None
         studio = Studio(pipe, policies, judge, model or "picto")
         address = serve(build(studio, steps, guidance_scale, EXAMPLES if is_picto(model) else ()), host, port)
         typer.echo(f"{address.rstrip('/')}   Ctrl-C ends it")

@@ -42,8 +42,10 @@ def serve(
     edits: Annotated[
         bool, typer.Option("--edits/--no-edits", help="Draw over clients' pictures, where the model can.")
     ] = True,
-    preview: Annotated[str | None, typer.Option(help="A judge of half-made pictures.")] = None,
-    verify: Annotated[str | None, typer.Option(help="A judge of finished pictures; withholds.")] = None,
+    preview: Annotated[str, typer.Option(help="A judge of half-made pictures; the checkpoint's own, if any.")] = "auto",
+    verify: Annotated[
+        str, typer.Option(help="A judge of finished pictures, which withholds; the checkpoint's own, or none.")
+    ] = "auto",
     size: Annotated[list[str] | None, typer.Option(help="WIDTHxHEIGHT, once for each; the model's own.")] = None,
     steps: Annotated[int, typer.Option(help="Denoising steps of a request that names none.")] = defaults.STEPS,
     min_steps: Annotated[
@@ -126,19 +128,23 @@ def _sentence(error: Any) -> str:
     return f"{error['loc'][0]}={error['input']!r}: {said}" if error["loc"] else said
 
 
-def _run(settings: ServeSettings, model: str | None, device: str | None, judges: dict[str, str | None]) -> None:
+def _run(settings: ServeSettings, model: str | None, device: str | None, judges: dict[str, str]) -> None:
     try:
         from ..serve.app import create_app
         from ..serve.server import Server
     except ImportError as error:
         raise ImportError("the service's packages aren't installed: pip install 'dualsafe[serve]'") from error
-    from ..judges import load_judge
+    from ..judges import load_judge, own_judge
 
     if not settings.api_keys and settings.host not in ("127.0.0.1", "::1", "localhost"):
         typer.echo(f"dualsafe: --host {settings.host} without an API key: whoever reaches it may ask", err=True)
     with bound(settings.host, settings.port) as socket:
         pipe = load_pipeline(model, device)
-        loop = {key: load_judge(spec, str(pipe.device)) for key, spec in judges.items() if spec}
+        loop = {
+            key: own_judge(pipe) if spec == "auto" else load_judge(spec, str(pipe.device))
+            for key, spec in judges.items()
+            if spec != "none"
+        }
         app = create_app(pipe, settings, **loop)
         server = Server(app, settings)
         host, port = socket.getsockname()[:2]
