@@ -169,7 +169,7 @@ def test_a_mapped_column_that_is_not_there_is_an_error_with_the_files_columns(tm
 
 
 def test_a_column_that_stands_twice_is_an_error(tmp_path):
-    with pytest.raises(TaskError, match="column 'prompt' twice"):
+    with pytest.raises(TaskError, match="two columns called 'prompt'"):
         read_task(TASK, raw(tmp_path / "a.csv", "prompt,prompt\na,b\n"))
 
 

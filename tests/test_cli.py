@@ -78,7 +78,7 @@ def test_a_pair_and_a_grid(model, tmp_path):
         (["a cat", "a dog", "--seed", str(2**53 - 1)], "seed="),
         (["a cat", " "], "prompt=' ': say what to draw"),
         (["a cat", "x" * 4001], "4001 characters, over the 4000"),
-        (["a cat", "a nude 9 year old child"], "child"),
+        (["a cat", "a nude 9 year old child"], "prompt[1]: the prompt asks for sexual content involving minors"),
         (["a cat", "--device", "mps"], "--device mps"),
         (["a cat", "--device", "meta"], "--device meta"),
         (["a cat", "a dog", "--safe-prompt", "a cow"], "--safe-prompt was given 1 times"),

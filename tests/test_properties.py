@@ -79,7 +79,7 @@ def test_arguments_are_taken_or_refused_by_name(value, other, count):
         yield lambda: arguments.levels_per_prompt(value, count)
         yield lambda: resolve_level(value)
         yield lambda: arguments.safe_prompts_per_prompt(value, count)
-        yield lambda: arguments.safe_embeds(value, other, None, count)
+        yield lambda: arguments.safe_embeds(value, other, other, None, count)
         yield lambda: arguments.masks_per_prompt(value, count)
         yield lambda: arguments.known_sources(value)
         yield lambda: arguments.check_rewriter(value, other)
