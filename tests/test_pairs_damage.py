@@ -18,7 +18,7 @@ from dualsafe.pairs.check import check
 from dualsafe.pairs.export import FORMATS, export
 from dualsafe.pairs.prompts import Bad, read_prompts
 
-SPEC = {"limit": 4, "pairs_per_prompt": 1, "shard_size": 2}
+SPEC = {"limit": 4, "pairs_per_prompt": 1, "shard_size": 2, "guidance_scale": 5.0}  # as the command has it for picto
 COMMAND = ["pairs", "run", "--prompts", "picto:explicit", "--editor", "exact", "--limit", "4", "--shard-size", "2"]
 
 
