@@ -34,6 +34,7 @@ OURS: dict[str, str] = {
     "pair": "unsafe",
     "benign-words": "benign",
     "benign-preview": "benign",
+    "benign-watch": "benign",
 }
 """Our modes, and which prompts each draws; "every-step" computes the original at every step, as a pair does."""
 MODES = ("stock", *OURS, *BASELINES)
@@ -90,7 +91,9 @@ class Loaded:
             "every-step": {"settings": replace(self.settings, original_interval=None)},
             "stacked": {"settings": replace(self.settings, stacked=True)},
             "pair": {"return_pair": True},
+            "benign-words": {"scope": "words"},
             "benign-preview": {"preview": self.preview},
+            "benign-watch": {"preview": None},
         }
         return modes.get(name, {})
 

@@ -17,4 +17,4 @@ NAMES = ("picto", "dualsafe/picto")
 
 def found(source: str | os.PathLike) -> str | os.PathLike:
     """A checkpoint's folder where the bundled one is meant, else `source` as it is."""
-    return PICTO if str(source) in NAMES and not Path(source).is_dir() else source
+    return PICTO if str(source) in NAMES and not (Path(source) / "model_index.json").is_file() else source

@@ -52,7 +52,15 @@ class Breaks:
 def write_pairs(folder: Path, count: int, kind: Kind = "counterfactual", unverified: int = 0, **run: Any) -> Path:
     """A finished pair run of one shard; its last pairs are unverified, `run` are fields of run.json."""
     folder.mkdir(parents=True)
-    said = {"spec": {}, "spec_hash": "abcd", "shards": 1, "kind": kind, "policy": "picto@0123", "editor": "exact", "model": "picto"}
+    said = {
+        "spec": {},
+        "spec_hash": "abcd",
+        "shards": 1,
+        "kind": kind,
+        "policy": "picto@0123",
+        "editor": "exact",
+        "model": "picto",
+    }
     write_json(folder / "run.json", said | {"judges": ["q16"], "guard": None} | run)
     rng = random.Random(kind)
     with writing(folder, 0, count) as writer:

@@ -49,7 +49,8 @@ def compiled() -> Callable[[str], tuple[DualLatentMixin, CompileCounter]]:
 @pytest.mark.parametrize("name", ["sd1", "xl", "sd3", "flux"])
 def test_a_dual_call_compiles_two_shapes_without_a_break(name, compiled, seeds):
     pipe, counter = compiled(name)
-    options = {"safe_prompt": [*SAFE, None], "policy": "picto", "settings": PARTING, "num_inference_steps": 10}
+    options = {"safe_prompt": [*SAFE, None], "policy": "picto", "scope": "words"}
+    options |= {"settings": PARTING, "num_inference_steps": 10}  # the watch's batches are shapes of their own
     drawn = FAMILIES[name].call(pipe, [*UNSAFE, BENIGN], generator=seeds(1, 2, 3), **options)
     assert [report.decision for report in drawn.safety] == ["dual", "dual", "benign"]
     assert counter.frame_count == 2 and counter.op_count  # all three originals, two safe branches
@@ -68,7 +69,8 @@ def test_every_mode_takes_the_same_two_shapes(compiled):
 def test_samples_that_the_latent_gate_drops_cost_one_more_shape(compiled):
     pipe, counter = compiled("sd1")
     prompts, safe = [*UNSAFE, "a dog", BENIGN], [*SAFE, "a dog", None]
-    options = {"safe_prompt": safe, "policy": "picto", "settings": PARTING, "num_inference_steps": 10}
+    options = {"safe_prompt": safe, "policy": "picto", "scope": "words"}
+    options |= {"settings": PARTING, "num_inference_steps": 10}  # the watch's batches are shapes of their own
     drawn = FAMILIES["sd1"].call(pipe, prompts, **options)
     assert [report.gate for report in drawn.safety] == ["given", "given", "latent", "prompt"]
     assert counter.frame_count == 3

@@ -169,7 +169,7 @@ def test_the_zip_holds_both_pictures_the_mask_and_what_drew_them(drawn, tmp_path
 
 
 def test_a_wish_without_prompt_or_seed_is_said_to_be_one():
-    with pytest.raises(ValueError, match="no prompt yet"):
+    with pytest.raises(ValueError, match="say what to draw"):
         replace(WISH, prompt="  ")
     with pytest.raises(ValueError, match="no seed"):
         replace(WISH, seed=None)
@@ -185,7 +185,8 @@ def test_errors_reach_the_page_as_escaped_sentences(studio, monkeypatch):
     strict = Studio(studio.pipe, {"picto": Policy.from_data(shipped, "strict")})
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda text, title: told.append(text))
-    assert in_words(lambda: strict.draw(WISH, "me", untold)) is None
+    sentence = "prompt: policy 'picto' blocks 'violence', which 'knife' asks for"
+    assert in_words(lambda: strict.draw(WISH, "me", untold)) == sentence
     assert told == ["prompt: policy &#x27;picto&#x27; blocks &#x27;violence&#x27;, which &#x27;knife&#x27; asks for"]
     assert "<b>" not in paragraphs(["<b>bold</b>", "cost"])
 

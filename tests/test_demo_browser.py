@@ -220,7 +220,9 @@ def test_what_cannot_be_drawn_is_said_in_the_place_of_the_old_picture(opened):
         assert page.locator("#pair img").count() == 0
         assert page.is_disabled("#download") and page.is_disabled("#ladder")
     draw(page, "a cat in a park")
-    assert "Nothing in the prompt is named by the policy “picto”: this is the stock picture." in finish(page)
+    assert "Nothing in the prompt is named by the policy “picto” and the judge saw nothing in the picture" in finish(
+        page
+    )
     assert "Traceback" not in page.content()
 
 

@@ -42,7 +42,8 @@ FAMILIES = np.array([f"family {i // 2}" for i in range(64)])
 def write_pairs(folder, count, kind="counterfactual", seed=0, change=lambda image: image):
     """A pair run of rendered scenes; the last pair isn't verified."""
     folder.mkdir()
-    write_json(folder / "run.json", {"run_id": "0", "spec_hash": "abcd", "policy": "picto@0123", "kind": kind})
+    run = {"spec": {}, "spec_hash": "abcd", "shards": 1, "run_id": "0", "policy": "picto@0123", "kind": kind}
+    write_json(folder / "run.json", run)
     rng = random.Random(seed)
     cases = prompt_set("explicit" if kind == "counterfactual" else "benign", count, seed)
     with writing(folder, 0, count) as writer:

@@ -45,11 +45,11 @@ def test_without_dict_the_first_two_are_the_stock_tuple(tiny_dual, seeds):
 
 
 def test_the_report_says_what_happened(tiny_dual, seeds):
-    output = tiny_dual(PROMPTS, safety_level=["medium", 1.0], generator=seeds(7, 8), **FAST)
+    output = tiny_dual(PROMPTS, safety_level=["medium", 1.0], scope="words", generator=seeds(7, 8), **FAST)
     assert isinstance(output, DualLatentOutput)
     first, second = (report.to_dict() for report in output.safety)
     assert first["decision"] == "dual" and first["level"] == 0.5 and first["seed"] == 7
-    assert first["safe_prompt"] == "a man with a flower" and first["tau"] == 0.2
+    assert first["safe_prompt"] == "a man with a flower, peaceful, calm, everyone unharmed" and first["tau"] == 0.2
     assert second["decision"] == "benign" and second["safe_prompt"] is None
 
 

@@ -81,7 +81,7 @@ def test_a_policys_terms_are_encoded_once_a_call(tiny_dual, monkeypatch):
         return encode(*args, **kwargs)
 
     monkeypatch.setattr(tiny_dual, "encode_prompt", counted)
-    tiny_dual([PROMPT, "a cat with a sword", "a dog with a knife"], sources="shift", **FAST)
+    tiny_dual([PROMPT, "a cat with a sword", "a dog with a knife"], sources="shift", scope="words", **FAST)
     assert len(asked) == len(set(asked)) == 4  # the prompts, the safe texts, the terms, their counterparts
 
 

@@ -49,7 +49,7 @@ CSS = """
 #pair.right-withheld:has(img)::after {content: "Withheld"}
 input[type=range] {height: 24px !important}
 input[type=checkbox], input[type=radio] {width: 24px !important; height: 24px !important}
-button.label-wrap, .gallery-item, button {min-height: 24px}
+button.label-wrap, .gallery-item, button, #policy input {min-height: 24px}
 ::placeholder {color: var(--body-text-color-subdued) !important; opacity: 1}
 .strip .grid-wrap {height: auto !important; min-height: 0 !important; max-height: none !important; padding: 0}
 .strip .grid-container {height: auto !important; padding: 0; grid-auto-rows: auto !important;

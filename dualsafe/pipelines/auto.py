@@ -8,6 +8,7 @@ from typing import Any
 
 from diffusers import DiffusionPipeline
 
+from ..bundled import found as bundled
 from ..errors import CheckpointError
 from .checkpoint import is_file, kind_of_file, load_config
 from .dual import DualLatentMixin
@@ -23,7 +24,7 @@ class AutoDualLatentPipeline:
         Raises:
             CheckpointError: missing, truncated, pickled, or of a family that isn't supported.
         """
-        family = _family_in_folder(pretrained_model_name_or_path, kwargs)
+        family = _family_in_folder(bundled(pretrained_model_name_or_path), kwargs)
         return family.from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
@@ -49,7 +50,7 @@ class AutoDualLatentPipeline:
                 known = ", ".join(kind for family in DualLatentMixin.families for kind in family.pattern.single_files)
                 raise CheckpointError(f"{pretrained_model_name_or_path} holds weights of {kind!r}, not of {known}")
             return found
-        return _family_in_folder(pretrained_model_name_or_path, kwargs)
+        return _family_in_folder(bundled(pretrained_model_name_or_path), kwargs)
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DualLatentMixin:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..bundled import PICTO
+from ..bundled import found as bundled
 from ..calibration import calibrated
 from ..conditions import Rewriter, decide
 from ..config import MethodSettings
@@ -95,7 +96,7 @@ class DualLatentMixin:
         Raises:
             CheckpointError: missing, truncated, pickled, of another family, or with a pipeline of its own.
         """
-        source = pretrained_model_name_or_path
+        source = bundled(pretrained_model_name_or_path)
         if (custom := kwargs.get("custom_pipeline")) is not None:
             raise CheckpointError(f"custom_pipeline={custom!r} is another pipeline, which isn't dual: leave it out")
         config = load_config(source, kwargs)

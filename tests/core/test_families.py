@@ -83,7 +83,7 @@ def test_both_ends_are_stock_pictures(family, stock, dual, seeds):
 def test_a_benign_prompt_in_a_mixed_batch_is_stock(family, stock, dual, seeds):
     prompts = [UNSAFE[0], "a man with a water gun"]
     expected = family.images(stock, prompts, generator=seeds(1, 2))
-    output = family.call(dual, prompts, policy="picto", generator=seeds(1, 2))
+    output = family.call(dual, prompts, policy="picto", scope="words", generator=seeds(1, 2))
     assert [report.decision for report in output.safety] == ["dual", "benign"]
     assert np.array_equal(output.images[1], expected[1])
 

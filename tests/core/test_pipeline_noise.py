@@ -74,7 +74,7 @@ def test_a_picture_that_is_drawn_again_starts_from_its_own_noise(form):
     family, prompts = FAMILIES["sd1"], ["a pirate in a park", "a cat on a beach"]
     stock = family.make()
     stock.scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(stock.scheduler.config)
-    dual, told = dual_of(stock), {"policy": "picto", "settings": WHOLE, "num_inference_steps": 6}
+    dual, told = dual_of(stock), {"policy": "picto", "scope": "words", "settings": WHOLE, "num_inference_steps": 6}
 
     def judge(images):
         return [Verdict(k == 1, concepts=("knife",)) for k in range(len(images))]

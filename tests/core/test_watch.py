@@ -73,7 +73,7 @@ def test_what_is_flagged_is_drawn_as_its_aimed_text_says(family, dual, seeds):
     assert (report.decision, report.gate) == ("dual", "watch") and len(report.categories) == 1
     aim = resolve("i2p").categories[report.categories[0]].aim
     assert report.safe_prompt.startswith(PLAIN) and aim in report.safe_prompt
-    assert not np.allclose(found.images, found.unsafe_images, atol=1e-3)
+    assert not np.array_equal(found.images, found.unsafe_images)
 
 
 def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tiny_dual, seeds):
