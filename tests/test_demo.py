@@ -171,7 +171,7 @@ def test_the_zip_holds_both_pictures_the_mask_and_what_drew_them(drawn, tmp_path
 def test_a_wish_without_prompt_or_seed_is_said_to_be_one():
     with pytest.raises(ValueError, match="say what to draw"):
         replace(WISH, prompt="  ")
-    with pytest.raises(ValueError, match="no seed"):
+    with pytest.raises(ValueError, match="seed=None must be a whole number"):
         replace(WISH, seed=None)
 
 

@@ -17,7 +17,7 @@ Key = tuple[int, int, str]
 
 
 class Heads:
-    """A head's scores a line of `path`; the first line says of which run.
+    """A head's scores a line of `path`; the first line says of which run. Nothing is written before `begin`.
 
     Args:
         about: everything that decides what a head is.
@@ -39,9 +39,13 @@ class Heads:
             said = _read(path, line)
             scores = {name: Score(s["metrics"], np.array(s["units"])) for name, s in said["scores"].items()}
             self._found[said["seed"], said["n"], said["arm"]] = scores
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.writelines(whole or [_line(about)])
+        self._whole = whole or [_line(about)]
+
+    def begin(self) -> None:
+        """Writes the file without what was cut off, once all that a head needs is there."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("wb") as file:
+            file.writelines(self._whole)
 
     def get(self, key: Key) -> dict[str, Score] | None:
         """Test -> score, if the head was trained."""

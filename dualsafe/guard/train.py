@@ -98,6 +98,7 @@ def train(
     sizes = sorted({n for n in settings.sizes if n <= len(sides)})
     if not sizes:
         raise BenchError(f"{settings.pairs} has {len(sides)} training pairs, which is under {min(settings.sizes)}")
+    heads.begin()
     scores, points = _fit_all(learner, sides, tests, sizes, settings.seeds, heads, progress)
     judge, about = _guard(learner, sides, run)
     results = {
