@@ -146,7 +146,7 @@ class Branches:
         at = self._on(call.sample.device, samples)
         with_prompt = call.rows({0: at})[-len(samples) :]
         rows, told = with_prompt.repeat_interleave(texts), torch.arange(texts).repeat(len(samples)).to(at)
-        found = []
+        found: list[Tensor] = []
         for part, which in zip(rows.split(size), told.split(size)):
             args, kwargs = call.taking(part)
             tell(kwargs, torch.arange(len(part), device=at.device), {n: v[which] for n, v in embeds.items()})

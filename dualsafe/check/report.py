@@ -28,7 +28,7 @@ def write_report(folder: Path, results: dict[str, Any], rungs: list[Rung], comma
     sheet = _sheet(rungs)
     write_whole(folder / "ladders.png", lambda file: sheet.save(file, format="PNG"))
     write_json(folder / "check.json", results)
-    told = {"results": results, "command": command}
+    told: dict[str, Any] = {"results": results, "command": command}
     write_text(folder / "check.md", filled(_HERE / "report.md.jinja", escaped=False, picture="ladders.png", **told))
     write_text(folder / "check.html", filled(_HERE / "report.html.jinja", picture=_address(sheet), **told))
     return [folder / name for name in ("check.json", "check.md", "check.html")]

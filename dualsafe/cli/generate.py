@@ -84,7 +84,7 @@ def _check_policy(prompts: list[str], level: float, safe_prompts: list[str] | No
     from ..conditions import decide
     from ..policy import resolve
 
-    safe = None if safe_prompts is None else [*safe_prompts]
+    safe: list[str | None] | None = None if safe_prompts is None else [*safe_prompts]
     decide({"prompt": prompts}, [level] * len(prompts), safe, False, resolve(policy))
 
 

@@ -22,7 +22,7 @@ from .schema import ImageRequest, ImagesResponse
 TXT2IMG = "/sdapi/v1/txt2img"
 SCRIPT = "dualsafe"
 OURS = ("safety_level", "policy", "return_pair")
-_NOTHING = (None, "", False, 0, -1, [], {})
+_NOTHING: tuple[object, ...] = (None, "", False, 0, -1, [], {})
 _NOT_OF_THE_PICTURE = {
     "send_images", "save_images", "do_not_save_samples", "do_not_save_grid", "override_settings_restore_afterwards",
     "force_task_id",

@@ -170,7 +170,7 @@ class Renderer:
             return_pair=kind.return_pair,
             callback_on_step_end=self._step,
             **_canvas(kind, len(orders), sized),
-            **self._judges,  # type: ignore[arg-type]
+            **self._judges,
         )
         failed = self._failures() - failures
         drawn = [_drawn(output, i) for i in range(len(orders))]

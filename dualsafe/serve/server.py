@@ -90,7 +90,7 @@ class Connection(H11Protocol):
                 head = [*answer.raw_headers, (b"connection", b"close")]
                 phrase = HTTPStatus(error.status_code).phrase.encode()
                 begin = h11.Response(status_code=error.status_code, headers=head, reason=phrase)
-                for event in (begin, h11.Data(data=answer.body)):
+                for event in (begin, h11.Data(data=bytes(answer.body))):
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
