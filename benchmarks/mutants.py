@@ -48,7 +48,7 @@ class Mutant:
 
 METHOD, LEVELS, EXACT = "test_method.py", "test_noise_level.py", "test_exactness.py -k sd1"
 REFERENCE = "test_reference.py -k sd1-ddim"
-MASKS, OTHERS = "test_masks.py", "test_third_parties.py"
+MASKS, OTHERS, WATCH = "test_masks.py", "test_third_parties.py", "test_watch.py"
 MUTANTS = [
     Mutant(
         "method",
@@ -103,7 +103,7 @@ MUTANTS = [
     ),
     Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
     Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
-    Mutant("extrapolate", "if self._plan.keep_original or ", "if ", EXACT),
+    Mutant("extrapolate", "or self._plan.keep_original or", "or", EXACT),
     Mutant("extrapolate", "if i in parted or not self._plan.finds_mask", "if True", MASKS + " -k agree"),
     Mutant(
         "branches",
@@ -122,15 +122,20 @@ MUTANTS = [
     ),
     Mutant(
         "branches",
-        "self._model(*args, **kwargs)[0]",
-        "self._model(**dict(zip(('sample', 'timestep'), args)), **kwargs)[0]",
+        "output = self._model(*args, **kwargs)[0]",
+        "output = self._model(**dict(zip(('sample', 'timestep'), args)), **kwargs)[0]",
         OTHERS + " -k wrapped",
     ),
     Mutant("denoiser", "            check_stateless(self.model)", "            pass", OTHERS + " -k refused"),
     Mutant("denoiser", " & torch.isfinite(mixed)", "", EXACT + " -k breaks"),
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
-    Mutant("denoiser", "if step.index < self.schedule", "if step.index <= self.schedule", EXACT),
+    Mutant("denoiser", "if step.index < self._parts_at:", "if step.index <= self._parts_at:", EXACT),
+    Mutant("denoiser", "step.index < self._parts_at - 1", "step.index < self._parts_at - 2", WATCH + " -k aimed"),
+    Mutant("denoiser", "            self.rows[i] += watch.rows", "            pass", WATCH + " -k stock"),
+    Mutant("watch/watch", "not score < self.threshold", "score >= self.threshold", WATCH + " -k fails"),
+    Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH),
+    Mutant("watch/reading", " - similarities[:, concepts:].amax(1)", "", WATCH + " -k formulas"),
     Mutant("denoiser", "self.rows[i] += groups * ", "self.rows[i] += ", EXACT),
     Mutant(
         "denoiser",
