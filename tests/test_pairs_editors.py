@@ -128,7 +128,7 @@ def test_a_checkpoints_safety_checker_that_blackens_the_edited_side_leaves_no_pa
     stock = tiny.stable_diffusion()
     parts = stock.components | {"safety_checker": checker, "feature_extractor": features}
     pipe = tiny.quiet(AutoDualLatentPipeline.from_pipe(StableDiffusionPipeline(**parts)))
-    assert DualEditor(pipe, "picto", steps=4).make([job()])[0].reason.startswith("flagged: ")
+    assert DualEditor(pipe, "picto", steps=4).make([job()])[0].reason.startswith("withheld: ")
 
 
 @pytest.fixture(scope="module")

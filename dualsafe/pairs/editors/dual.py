@@ -34,7 +34,7 @@ class DualEditor:
         policy: says what is unsafe, and what takes its place where a job has no edited prompt.
         steps: denoising steps.
         guidance_scale: None takes the stock pipeline's own.
-        guard: a judge that looks at half-made pictures of prompts with innocent words.
+        guard: a judge that looks at half-made pictures of prompts with innocent words; without one words alone decide.
         kind: what its pairs are.
     """
 
@@ -91,6 +91,7 @@ def called(
         safe_prompt=[job.edited_prompt for job in jobs],
         safety_level="max",
         policy=policy,
+        scope="all" if guard else "words",
         preview=guard,
         settings=settings,
         generator=generators(jobs),

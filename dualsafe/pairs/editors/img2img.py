@@ -31,7 +31,7 @@ class ImageToImageEditor:
         policy: says what is unsafe, and what takes its place where a job has no edited prompt.
         steps: denoising steps, of which the share `strength` is run.
         guidance_scale: None takes the stock pipeline's own.
-        guard: a judge that looks at half-made pictures of captions with innocent words.
+        guard: a judge that looks at half-made pictures of captions with innocent words; without one words alone decide.
         strength: how much of the picture is drawn anew, in (0, 1].
         side: pictures are scaled to about side x side pixels; None takes the model's own size.
     """
