@@ -24,6 +24,8 @@ from .settings import ServeSettings
 
 ANSWERING = 1.0
 """Seconds for what was aborted to be answered."""
+LEAVING = 1.0
+"""Seconds for whoever is refused to read why: a connection that is closed with bytes unread is reset."""
 logger = logging.getLogger("uvicorn.error")
 
 
@@ -38,6 +40,7 @@ class Connection(H11Protocol):
     max_connections = 512
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
+    _leaving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -50,9 +53,12 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("_reading")
         self._end("_writing")
+        self._end("_leaving")
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._leaving is not None:
+            return
         super().data_received(data)
         self._time_the_head()
 
@@ -83,16 +89,21 @@ class Connection(H11Protocol):
         self._refuse(ApiError(408, f"the head didn't come within {self.read_timeout:g} s", "request_timeout"))
 
     def _refuse(self, error: ApiError) -> None:
-        """Answers what is no whole request, and closes."""
+        """Answers what is no whole request, and closes; what else comes meanwhile is thrown away."""
         answer = as_answer(error)
-        if not self.transport.is_closing():
-            with suppress(h11.LocalProtocolError):
-                head = [*answer.raw_headers, (b"connection", b"close")]
-                phrase = HTTPStatus(error.status_code).phrase.encode()
-                begin = h11.Response(status_code=error.status_code, headers=head, reason=phrase)
-                for event in (begin, h11.Data(data=bytes(answer.body))):
-                    self.transport.write(self.conn.send(event) or b"")
-            self.transport.close()
+        if self.transport.is_closing() or self._leaving is not None:
+            return
+        with suppress(h11.LocalProtocolError):
+            head = [*answer.raw_headers, (b"connection", b"close")]
+            phrase = HTTPStatus(error.status_code).phrase.encode()
+            begin = h11.Response(status_code=error.status_code, headers=head, reason=phrase)
+            for event in (begin, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write_eof()
+                self._leaving = self.loop.call_later(LEAVING, self.transport.close)
+                return
+        self.transport.close()
 
     def _end(self, timer: str) -> None:
         if (running := getattr(self, timer)) is not None:
