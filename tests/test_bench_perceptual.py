@@ -27,7 +27,7 @@ from dualsafe.errors import BenchError, CheckpointError
 
 KINDS = pytest.mark.parametrize("kind", [Lpips, Inception])
 QUICK = Settings(
-    ("picto-explicit", "picto-benign"), methods=("negative-prompt", "dualsafe-max"), limit=3, steps=3, batch_size=3
+    ("picto-explicit", "picto-benign"), methods=("negative-prompt", "dualsafe-max:scope=words"), limit=3, steps=3, batch_size=3
 )
 
 
@@ -257,7 +257,7 @@ def test_a_run_measures_lpips_everywhere_and_fid_where_nothing_should_change(don
         assert (
             methods["stock"]["metrics"]["lpips"]["value"] == 0 < methods["negative-prompt"]["metrics"]["lpips"]["value"]
         )
-    changed, ours = (benign[name]["metrics"] for name in ("negative-prompt", "dualsafe-max"))
+    changed, ours = (benign[name]["metrics"] for name in ("negative-prompt", "dualsafe-max:scope=words"))
     assert changed["fid"]["value"] > 0 and "kid" in changed and "picto_fid" not in changed and "similarity" in changed
     assert ours["fid"]["value"] == ours["kid"]["value"] == ours["lpips"]["value"] == 0
     assert "fid" not in explicit["negative-prompt"]["metrics"]
@@ -267,7 +267,7 @@ def test_a_run_measures_lpips_everywhere_and_fid_where_nothing_should_change(don
 
 
 def test_what_a_method_takes_from_benign_pictures_is_measured_too(done):
-    ours = done[1]["tasks"]["picto-benign"]["methods"]["dualsafe-max"]["metrics"]
+    ours = done[1]["tasks"]["picto-benign"]["methods"]["dualsafe-max:scope=words"]["metrics"]
     assert ours["over_censorship"]["value"] == 0 and "neighbour_disruption_attributes" not in ours
 
 
