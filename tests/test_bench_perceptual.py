@@ -27,7 +27,11 @@ from dualsafe.errors import BenchError, CheckpointError
 
 KINDS = pytest.mark.parametrize("kind", [Lpips, Inception])
 QUICK = Settings(
-    ("picto-explicit", "picto-benign"), methods=("negative-prompt", "dualsafe-max:scope=words"), limit=3, steps=3, batch_size=3
+    ("picto-explicit", "picto-benign"),
+    methods=("negative-prompt", "dualsafe-max:scope=words"),
+    limit=3,
+    steps=3,
+    batch_size=3,
 )
 
 
