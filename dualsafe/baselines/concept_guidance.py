@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..branches import take
+from ..branches import take, tell
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from ..stand_in import StandIn, standing_in
@@ -30,9 +30,6 @@ class Guide(Protocol):
         """
 
 
-_POOLED = ("text_embeds", "pooled_projections")
-
-
 class ConceptDenoiser:
     """Called in place of `model`: adds a group of rows for each concept, and guides.
 
@@ -51,19 +48,15 @@ class ConceptDenoiser:
         groups, n = 2 + len(self.concepts["prompt_embeds"]), len(sample) // 2
         rows = torch.cat([torch.arange(2 * n), torch.arange(n, 2 * n).repeat(groups - 2)]).to(sample.device)
         call = take("denoiser", kwargs, rows, 2 * n)
-        self._told(call, n)
+        tell(
+            call,
+            rows.new_tensor(range(2 * n, len(rows))),
+            {k: v.repeat_interleave(n, 0) for k, v in self.concepts.items()},
+        )
         e_0, e_p, *e_c = self.model(sample[rows], timestep, **call)[0].chunk(groups)
         self.rows += groups
         guided = self.guide(e_0, e_p, e_c, self._steps.at(timestep), self.guidance_scale)
         return (torch.cat([guided, guided]),)
-
-    def _told(self, call: dict[str, Any], n: int) -> None:
-        """Puts the concepts' embeddings into their rows."""
-        call["encoder_hidden_states"][2 * n :] = self.concepts["prompt_embeds"].repeat_interleave(n, 0)
-        for holder in (call, call.get("added_cond_kwargs") or {}):
-            for name in _POOLED:
-                if name in holder:
-                    holder[name][2 * n :] = self.concepts["pooled_prompt_embeds"].repeat_interleave(n, 0)
 
 
 def draw_away_from(

@@ -10,7 +10,8 @@ import torch
 from families import FAMILIES, dual_of
 from PIL import Image
 
-from dualsafe import MethodSettings
+from dualsafe import CheckpointError, MethodSettings
+from dualsafe.calibration import FILE, calibrate, calibrated, save, watch_scores
 from dualsafe.judges import Verdict
 from dualsafe.policy import resolve
 from dualsafe.watch import margin, probes_of, similarity
@@ -143,3 +144,16 @@ def test_the_negative_prompt_is_not_taken_for_the_empty_text(tiny_dual, seeds):
 def test_a_bad_scope_is_named(tiny_dual):
     with pytest.raises(ValueError, match="scope='some' is not one of all, words"):
         tiny_dual(PLAIN, scope="some")
+
+
+def test_a_calibration_is_the_share_of_benign_prompts_asked_for_and_is_kept_beside_the_weights(tiny_dual, tmp_path):
+    prompts = [f"a cat on {i} chairs" for i in range(20)]
+    found = calibrate(tiny_dual, prompts, 0.1, num_inference_steps=2)
+    scores = watch_scores(tiny_dual, prompts, num_inference_steps=2)
+    assert found["settings"]["watch"] == pytest.approx(np.quantile(scores, 0.9), abs=1e-4) and found["prompts"] == 20
+    save(found, tmp_path)
+    assert calibrated(tmp_path) == MethodSettings(**found["settings"])
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(CheckpointError, match="holds no calibration"):
+        calibrated(tmp_path)
+    assert calibrated(tmp_path / "elsewhere") == MethodSettings()
