@@ -4,6 +4,7 @@
     python benchmarks/speed.py --families picto --rounds 1 --steps 4 --batches 1     # a look at the form
     python benchmarks/speed.py --families sd15 sdxl --budget 600     # what ten minutes of a GPU give
     python benchmarks/speed.py --scale tiny --steps 2 --rounds 1     # the same code on tiny models, on any machine
+    python benchmarks/speed.py --flops                               # TFLOP of a row and a picture of SD 1.5, no more
 
 Writes benchmarks/results/speed.{json,md}, or speed_tiny with `--scale tiny`, after every batch size. Picto is trained
 and drawn on the CPU; the other families have random weights at their published sizes, which cost what trained ones do
@@ -19,8 +20,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -30,7 +33,7 @@ from typing import Any
 import torch
 from harness import write
 from speed_meters import flops_a_row, forget_peak, matmul_rate, peak_mib, release, synchronize
-from speed_models import FAMILIES, parameters
+from speed_models import FAMILIES, parameters, published_flops
 from speed_modes import MODES, Draw, Loaded, load_picto, load_random
 from tqdm.auto import tqdm
 
@@ -273,6 +276,8 @@ def parsed(arguments: list[str] | None = None) -> Asked:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--flops"]:
+        return print(json.dumps(published_flops(), indent=2))
     bench = Bench(parsed())
     bench.run()
     print(bench.table())

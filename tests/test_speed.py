@@ -138,3 +138,8 @@ def test_operations_of_attention_are_counted_on_every_device():
     counter = speed_meters.FlopCounter(lambda x: (F.scaled_dot_product_attention(x, x, x),))
     counter(q)
     assert counter.flops == 2 * (2 * 2 * 3 * 16 * 16 * 8) and counter.rows == 2
+
+
+def test_the_arithmetic_of_a_row_is_that_of_stable_diffusion():
+    counted = speed_models.published_flops()
+    assert (counted["row"], counted["decoded picture"]) == pytest.approx((0.803, 2.515), abs=0.001)
