@@ -49,8 +49,19 @@ class Breaks:
         return [UNSAFE] * len(images)
 
 
-def write_pairs(folder: Path, count: int, kind: Kind = "counterfactual", unverified: int = 0, **run: Any) -> Path:
-    """A finished pair run of one shard; its last pairs are unverified, `run` are fields of run.json."""
+def write_pairs(
+    folder: Path,
+    count: int,
+    kind: Kind = "counterfactual",
+    unverified: int = 0,
+    change: Callable[[Image.Image], Image.Image] = lambda image: image,
+    **run: Any,
+) -> Path:
+    """A finished pair run of one shard; its last pairs are unverified, `run` are fields of run.json.
+
+    Args:
+        change: what is done to edited sides, too.
+    """
     folder.mkdir(parents=True)
     said = {
         "spec": {},
@@ -70,7 +81,8 @@ def write_pairs(folder: Path, count: int, kind: Kind = "counterfactual", unverif
             mask = Image.fromarray(before.item_mask | after.item_mask)
             category = ITEMS[case.scene.item].category
             job = Job(f"{i:05d}", f"row-{i}", case.prompt, i, (category,) if category else ())
-            made = Made(before.to_pil(), after.to_pil(), mask, case.prompt, mask_area=float(before.item_mask.mean()))
+            edited = change(after.to_pil())
+            made = Made(before.to_pil(), edited, mask, case.prompt, mask_area=float(before.item_mask.mean()))
             reasons = ("doubtful",) if i >= count - unverified else ()
             metrics = {"ssim": against_stock(made.edited, made.original, None)["ssim"]}
             row = row_of(kind, job, made, Checked(reasons, metrics=metrics), ABOUT)

@@ -23,8 +23,6 @@ def train(
     features: Annotated[str, typer.Option(help="picto-clip, clip:PATH, or vision:PATH.")] = "picto-clip",
     n: Annotated[str, typer.Option("--n", help="Training pictures: 8..1024, doubling, or 8,32,128.")] = "8..1024",
     seeds: Annotated[int, typer.Option(min=5, help="Draws of each arm and size.")] = 20,
-    learner: Annotated[str, typer.Option(help="probe, or finetune.")] = "probe",
-    blocks: Annotated[int, typer.Option(min=1, help="Last blocks that a fine-tune trains.")] = 1,
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,7 +36,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
 ) -> None:
-    """Trains guards on PAIRS: paired, unpaired and augmented arms at equal numbers of pictures."""
+    """Trains guards on PAIRS: paired and unpaired arms at equal numbers of pictures."""
     with one_line_errors():
         from transformers.utils import logging
 
@@ -51,8 +49,6 @@ def train(
             features=features,
             sizes=_sizes(n),
             seeds=seeds,
-            learner=learner,
-            options={"blocks": blocks} if learner == "finetune" else {},
             also=dict(_named(text) for text in also or ()),
             nulls=tuple(null or ()),
         )

@@ -1,4 +1,4 @@
-"""The arms of the comparison: which pictures each is trained on, the same number of pictures in all."""
+"""The arms of the comparison: which pictures each is trained on, the same number of pictures in both."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Arm = Literal["paired", "unpaired", "augmented"]
+Arm = Literal["paired", "unpaired"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 MEANING = {
     "paired": "n/2 pairs, both sides",
     "unpaired": "n/2 unsafe originals, and n/2 safe edited sides of other pairs and, where possible, other families",
-    "augmented": "n/4 and n/4 as in unpaired, and a randomly flipped, cropped and recoloured copy of each",
 }
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Pictures, as indices [copy, pair, side] of `Sides.x`."""
+    """Pictures, as indices [pair, side] of `Sides.x`."""
 
-    copies: NDArray[np.intp]
     pairs: NDArray[np.intp]
     sides: NDArray[np.intp]
 
@@ -30,26 +28,22 @@ class Draw:
         return self.sides == 0
 
     def of(self, x: NDArray[Any]) -> NDArray[Any]:
-        return x[self.copies, self.pairs, self.sides]
+        return x[self.pairs, self.sides]
 
 
 def draw(arm: Arm, n: int, families: NDArray[np.str_], seed: int) -> Draw:
     """An arm's `n` training pictures, half of them unsafe.
 
-    With one seed, the paired and the unpaired arm have the same unsafe pictures, and a smaller `n` has some of a larger
-    one's.
+    With one seed, both arms have the same unsafe pictures, and a smaller `n` has some of a larger one's.
 
     Args:
         families: each training pair's.
 
     Raises:
-        ValueError: n is no multiple of 4, or more than there are training pairs.
+        ValueError: n is odd, or more than there are training pairs.
     """
-    if n < 4 or n % 4 or n > len(families):
-        raise ValueError(f"n={n} must be a multiple of 4, at most the number of training pairs, {len(families)}")
-    if arm == "augmented":
-        half = draw("unpaired", n // 2, families, seed)
-        return Draw(np.repeat([0, 1], n // 2), np.tile(half.pairs, 2), np.tile(half.sides, 2))
+    if n < 2 or n % 2 or n > len(families):
+        raise ValueError(f"n={n} must be even, at most the number of training pairs, {len(families)}")
     order = np.random.default_rng(seed).permutation(len(families))
     unsafe, others = order[: n // 2], order[n // 2 :]
     if arm == "paired":
@@ -57,4 +51,4 @@ def draw(arm: Arm, n: int, families: NDArray[np.str_], seed: int) -> Draw:
     else:
         related = np.isin(families[others], families[unsafe])
         safe = others[np.argsort(related, kind="stable")][: n // 2]
-    return Draw(np.zeros(n, np.intp), np.concatenate([unsafe, safe]), np.repeat([0, 1], n // 2))
+    return Draw(np.concatenate([unsafe, safe]), np.repeat([0, 1], n // 2))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bench.metrics import TAIL, Estimate, bootstrap_interval
-from ..bench.plots import FRONT, OTHERS, OURS, figure_of
+from ..bench.plots import OTHERS, OURS, figure_of
 from .arms import ARMS
 from .features import Labelled
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 METRICS = ("paired_accuracy", "balanced_accuracy", "auc")
 FEW = 32
 """Sizes up to this one are also taken together."""
-_COLOURS = {"paired": OURS, "unpaired": OTHERS, "augmented": FRONT}
+_COLOURS = {"paired": OURS, "unpaired": OTHERS}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
-from ..pairs.read import StoredPair, read_pairs
+from ..pairs.read import read_pairs
 
 Array = NDArray[Any]
 See = Callable[[list[Image.Image]], Array]
@@ -25,7 +24,7 @@ class Sides:
     """Both sides of pairs.
 
     Attributes:
-        x: (copies, pairs, 2, ...): original and edited; the second copy, if asked for, is randomly augmented.
+        x: features (pairs, 2, F) of original and edited.
         families: each pair's prompt family.
     """
 
@@ -51,7 +50,7 @@ class Labelled:
     paired: bool
 
 
-def read_sides(folder: Path, keep: Callable[[dict[str, Any]], bool], see: See, copies: int = 1) -> Sides:
+def read_sides(folder: Path, keep: Callable[[dict[str, Any]], bool], see: See) -> Sides:
     """The verified pairs of a run whose rows `keep` wants.
 
     Raises:
@@ -61,13 +60,12 @@ def read_sides(folder: Path, keep: Callable[[dict[str, Any]], bool], see: See, c
     pairs = (pair for pair in read_pairs(folder) if pair.row["tier"] == "verified" and keep(pair.row))
     parts, families = [], []
     for batch in _batches(pairs):
-        images = [image for k in range(copies) for pair in batch for image in _sides(pair, augmented=k > 0)]
-        seen = see(images)
-        parts.append(seen.reshape(copies, len(batch), 2, *seen.shape[1:]))
+        seen = see([image.convert("RGB") for pair in batch for image in (pair.original, pair.edited)])
+        parts.append(seen.reshape(len(batch), 2, *seen.shape[1:]))
         families += [pair.row["family"] for pair in batch]
     if not parts:
         raise ValueError(f"{folder} has no verified pairs of the kind and split that are needed")
-    return Sides(np.concatenate(parts, axis=1), np.array(families))
+    return Sides(np.concatenate(parts), np.array(families))
 
 
 def flips(row: dict[str, Any]) -> bool:
@@ -77,7 +75,7 @@ def flips(row: dict[str, Any]) -> bool:
 
 def labelled(sides: Sides) -> Labelled:
     """Pairs as a test set."""
-    x = sides.x[0].reshape(-1, *sides.x.shape[3:])
+    x = sides.x.reshape(-1, *sides.x.shape[2:])
     return Labelled(x, np.tile([True, False], len(sides)), sides.families.repeat(2), paired=True)
 
 
@@ -97,27 +95,7 @@ def read_pictures(folder: Path, see: See) -> Labelled:
     return Labelled(np.concatenate(parts), unsafe, np.arange(len(unsafe)).astype(str), paired=False)
 
 
-def altered(image: Image.Image, rng: random.Random) -> Image.Image:
-    """The picture, perhaps mirrored, cropped to at least 80% of its sides, its colours changed by up to 20%."""
-    if rng.random() < 0.5:
-        image = ImageOps.mirror(image)
-    share = rng.uniform(0.8, 1.0)
-    width, height = image.width * share, image.height * share
-    left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
-    image = image.resize(image.size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
-    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        image = change(image).enhance(rng.uniform(0.8, 1.2))
-    return image
-
-
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-
-
-def _sides(pair: StoredPair, augmented: bool) -> list[Image.Image]:
-    sides = {"original": pair.original.convert("RGB"), "edited": pair.edited.convert("RGB")}
-    if not augmented:
-        return [*sides.values()]
-    return [altered(image, random.Random(f"{pair.row['pair_id']}/{side}")) for side, image in sides.items()]
 
 
 def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:

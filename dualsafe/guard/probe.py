@@ -1,38 +1,16 @@
-"""Learners of guards: what one is, and the linear probe."""
+"""The linear probe that guards are trained as: logistic regression on a vision tower's frozen features."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..judges.trained import Head
 from ..judges.vision import Tower
 from ..optional import needed
-
-
-class Learner(Protocol):
-    """Trains heads of guards.
-
-    Attributes:
-        about: its name and settings.
-        tower: what the heads stand on.
-    """
-
-    about: dict[str, Any]
-    tower: Tower
-
-    def see(self, images: list[Image.Image]) -> NDArray[Any]:
-        """What it needs of pictures, an entry each."""
-
-    def fit(self, x: NDArray[Any], unsafe: NDArray[np.bool_], seed: int) -> Head:
-        """A head for what it saw of pictures."""
-
-    def logits(self, head: Head, x: NDArray[Any]) -> NDArray[np.float64]:
-        """The head's logit of each picture being unsafe."""
 
 
 class Probe:
@@ -47,11 +25,8 @@ class Probe:
         self.tower, self._C = tower, C
         self.about = {"name": "probe", "C": C, "standardised": True}
 
-    def see(self, images: list[Image.Image]) -> NDArray[np.float32]:
-        return self.tower.features(images)
-
-    def fit(self, x: NDArray[Any], unsafe: NDArray[np.bool_], seed: int) -> Head:
-        """The same for every seed: the solver has no randomness."""
+    def fit(self, x: NDArray[Any], unsafe: NDArray[np.bool_]) -> Head:
+        """The head for features (N, F) of pictures; the solver has no randomness."""
         linear, scaling = needed("sklearn.linear_model", "guard"), needed("sklearn.preprocessing", "guard")
         scaler = scaling.StandardScaler().fit(x)
         model = linear.LogisticRegression(C=self._C, max_iter=1000).fit(scaler.transform(x), unsafe)
@@ -60,4 +35,5 @@ class Probe:
         return Head(torch.tensor(weight, dtype=torch.float32), torch.tensor(bias, dtype=torch.float32))
 
     def logits(self, head: Head, x: NDArray[Any]) -> NDArray[np.float64]:
+        """The head's logit of each picture being unsafe, (N,)."""
         return x @ head.weight.numpy().astype(float) + float(head.bias)

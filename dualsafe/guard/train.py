@@ -1,4 +1,4 @@
-"""Guards trained on pairs: three arms at equal numbers of pictures, over sizes and seeds, and one guard to keep."""
+"""Guards trained on pairs: two arms at equal numbers of pictures, over sizes and seeds, and one guard to keep."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..bench.environment import machine, source_state, versions
 from ..errors import BenchError
@@ -20,12 +18,10 @@ from .arms import ARMS, MEANING, draw
 from .control import real_or_edited
 from .curve import Score, plot, score, summary, table
 from .features import Labelled, Sides, flips, labelled, read_pictures, read_sides
-from .finetune import Finetune
 from .heads import Heads
-from .probe import Learner, Probe
+from .probe import Probe
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
-LEARNERS: dict[str, Callable[..., Learner]] = {"probe": Probe, "finetune": Finetune}
 HELD_OUT = "held-out prompt families"
 HEADS = "heads.jsonl"
 
@@ -39,8 +35,6 @@ class TrainSettings:
         features: tower, as `dualsafe.judges.vision.load_tower` names it.
         sizes: pictures in all, of each arm; those over the number of training pairs are left out.
         seeds: draws of each arm and size.
-        learner: "probe" or "finetune".
-        options: of the learner.
         also: name -> further test set: a pair run, of whose families none is trained on, or a folder with the folders
             "unsafe" and "safe" of pictures that no editor touched.
         nulls: folders of null-edit pairs, for the control.
@@ -50,18 +44,14 @@ class TrainSettings:
     features: str = "picto-clip"
     sizes: tuple[int, ...] = SIZES
     seeds: int = 20
-    learner: str = "probe"
-    options: dict[str, Any] = field(default_factory=dict)
     also: dict[str, Path] = field(default_factory=dict)
     nulls: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 5:
             raise BenchError(f"seeds={self.seeds} must be at least 5")
-        if self.learner not in LEARNERS:
-            raise BenchError(f"learner={self.learner!r} is not one of {', '.join(LEARNERS)}")
-        if not self.sizes or any(n < 8 or n % 8 for n in self.sizes):
-            raise BenchError(f"sizes={list(self.sizes)} must be multiples of 8")
+        if not self.sizes or any(n < 2 or n % 2 for n in self.sizes):
+            raise BenchError(f"sizes={list(self.sizes)} must be even numbers")
         if HELD_OUT in self.also:
             raise BenchError(f"also has {HELD_OUT!r}, which is the name of the run's own test set")
 
@@ -92,26 +82,26 @@ def train(
     run = read_run(settings.pairs)
     said = asdict(settings) | {"pairs": run["spec_hash"], "also": sorted(settings.also), "nulls": len(settings.nulls)}
     heads = Heads(out / HEADS, said, resume)
-    learner = LEARNERS[settings.learner](load_tower(settings.features, device), **settings.options)
-    sides = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "train", learner.see, copies=2)
-    tests = _tests(settings, learner, set(sides.families.tolist()))
+    probe = Probe(load_tower(settings.features, device))
+    sides = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "train", probe.tower.features)
+    tests = _tests(settings, probe, set(sides.families.tolist()))
     sizes = sorted({n for n in settings.sizes if n <= len(sides)})
     if not sizes:
         raise BenchError(f"{settings.pairs} has {len(sides)} training pairs, which is under {min(settings.sizes)}")
     heads.begin()
-    scores, points = _fit_all(learner, sides, tests, sizes, settings.seeds, heads, progress)
-    judge, about = _guard(learner, sides, run)
+    scores, points = _fit_all(probe, sides, tests, sizes, settings.seeds, heads, progress)
+    judge, about = _guard(probe, sides, run)
     results = {
         "features": settings.features,
-        "learner": learner.about,
+        "learner": probe.about,
         "data": {name: run.get(name) for name in ("run_id", "spec_hash", "policy")} | {"train_pairs": len(sides)},
         "arms": MEANING,
         "sizes": sizes,
         "left_out": sorted(set(settings.sizes) - set(sizes)),
         "seeds": list(range(settings.seeds)),
         "tests": {name: summary(scores[name], test) for name, test in tests.items()},
-        "real_or_edited": _control(settings, learner),
-        "guard": {"name": judge.name, "scores": {name: _score(learner, about, t).metrics for name, t in tests.items()}},
+        "real_or_edited": _control(settings, probe),
+        "guard": {"name": judge.name, "scores": {name: _score(probe, about, t).metrics for name, t in tests.items()}},
         "points": points,
         "versions": versions(),
         "git": source_state(),
@@ -121,24 +111,25 @@ def train(
     return results
 
 
-def _tests(settings: TrainSettings, learner: Learner, trained: set[str]) -> dict[str, Labelled]:
-    own = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "test", learner.see)
+def _tests(settings: TrainSettings, probe: Probe, trained: set[str]) -> dict[str, Labelled]:
+    see = probe.tower.features
+    own = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "test", see)
     tests = {HELD_OUT: labelled(own)}
     for name, folder in settings.also.items():
         if (folder / SHARDS).is_dir():
-            new = read_sides(folder, lambda row: flips(row) and row["family"] not in trained, learner.see)
+            new = read_sides(folder, lambda row: flips(row) and row["family"] not in trained, see)
             tests[name] = labelled(new)
         else:
-            tests[name] = read_pictures(folder, learner.see)
+            tests[name] = read_pictures(folder, see)
     return tests
 
 
-def _score(learner: Learner, head: Head, test: Labelled) -> Score:
-    return score(learner.logits(head, test.x), test)
+def _score(probe: Probe, head: Head, test: Labelled) -> Score:
+    return score(probe.logits(head, test.x), test)
 
 
 def _fit_all(
-    learner: Learner,
+    probe: Probe,
     sides: Sides,
     tests: dict[str, Labelled],
     sizes: list[int],
@@ -157,8 +148,8 @@ def _fit_all(
                 found_in = heads.get((seed, n, arm))
                 if found_in is None:
                     chosen = draw(arm, n, sides.families, seed)
-                    head = learner.fit(chosen.of(sides.x), chosen.unsafe, seed)
-                    found_in = {name: _score(learner, head, test) for name, test in tests.items()}
+                    head = probe.fit(chosen.of(sides.x), chosen.unsafe)
+                    found_in = {name: _score(probe, head, test) for name, test in tests.items()}
                     heads.add((seed, n, arm), found_in)
                 for name, found in found_in.items():
                     scores[name][arm][n].append(found)
@@ -167,18 +158,18 @@ def _fit_all(
     return scores, points
 
 
-def _guard(learner: Learner, sides: Sides, run: dict[str, Any]) -> tuple[GuardJudge, Head]:
-    x = sides.x[0].reshape(-1, *sides.x.shape[3:])
-    head = learner.fit(x, np.tile([True, False], len(sides)), seed=0)
-    about = {"policy": run["policy"], "data": run["spec_hash"], "pairs": len(sides), "learner": learner.about}
-    return GuardJudge(learner.tower, head, about), head
+def _guard(probe: Probe, sides: Sides, run: dict[str, Any]) -> tuple[GuardJudge, Head]:
+    every = labelled(sides)
+    head = probe.fit(every.x, every.unsafe)
+    about = {"policy": run["policy"], "data": run["spec_hash"], "pairs": len(sides), "learner": probe.about}
+    return GuardJudge(probe.tower, head, about), head
 
 
-def _control(settings: TrainSettings, learner: Learner) -> dict[str, Any]:
+def _control(settings: TrainSettings, probe: Probe) -> dict[str, Any]:
     found = {}
     for folder in settings.nulls:
-        nulls = read_sides(folder, lambda row: row["kind"] == "null_edit", learner.see)
-        found[folder.name] = asdict(real_or_edited(learner, nulls))
+        nulls = read_sides(folder, lambda row: row["kind"] == "null_edit", probe.tower.features)
+        found[folder.name] = asdict(real_or_edited(probe, nulls))
     return found
 
 

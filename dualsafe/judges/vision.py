@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.func import functional_call
 
 from ..bundled import PICTO
-from .models import load_model
+from .models import load_model, pixel_batches
 
 FORMS = ("picto-clip", "clip:PATH", "vision:PATH")
 
@@ -35,22 +33,16 @@ class Tower:
         self.model, self.spec = model.eval().requires_grad_(False), spec
         self._processor = image_processor
 
-    def pixels(self, images: list[Image.Image]) -> Tensor:
-        """What the model takes of pictures, (N, 3, H, W), on the CPU."""
-        return self._processor([image.convert("RGB") for image in images], return_tensors="pt").pixel_values
-
-    def __call__(self, pixels: Tensor, changed: dict[str, Tensor] | None = None) -> Tensor:
-        """Features (N, F) of pixels; `changed` are parameters, name -> value, in the place of the model's own."""
-        inputs = {"pixel_values": pixels.to(self.model.device, self.model.dtype)}
-        output = functional_call(self.model, changed or {}, args=(), kwargs=inputs)
-        pooled = getattr(output, "pooler_output", None)
-        return output.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
-
     @torch.no_grad()
-    def features(self, images: list[Image.Image], batch_size: int = 32) -> NDArray[np.float32]:
+    def features(self, images: list[Image.Image]) -> NDArray[np.float32]:
         """Features of pictures, (N, F)."""
-        parts = (self.pixels(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
-        return np.concatenate([self(part).float().cpu().numpy() for part in parts])
+        parts = []
+        for pixels in pixel_batches(images, self._processor, self.model):
+            output = self.model(pixel_values=pixels)
+            pooled = getattr(output, "pooler_output", None)
+            seen = output.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
+            parts.append(seen.float().cpu().numpy())
+        return np.concatenate(parts)
 
     def digest(self) -> str:
         """16 hex digits that stand for the model's weights."""
