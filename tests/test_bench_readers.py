@@ -20,21 +20,14 @@ from dualsafe.bench.tasks import TASKS, Task, custom_task, resolve_task
 from dualsafe.errors import TaskError
 from dualsafe.picto.prompts import prompt_set
 
+FIELDS = ("id", "seed", "guidance_scale", "categories", "height", "width")
 TASK = Task(
     name="mine",
     description="For tests.",
     kind="unsafe",
     policy="i2p",
     policy_hash=None,
-    columns={
-        "prompt": ["prompt", "text"],
-        "id": ["id", None],
-        "seed": ["seed", None],
-        "guidance_scale": ["guidance", None],
-        "categories": ["categories", None],
-        "height": ["height", None],
-        "width": ["width", None],
-    },
+    columns={"prompt": ["prompt", "text"]} | {field: [field, None] for field in FIELDS},
     data_hash=None,
     guidance_scale=7,
     metrics=["unsafe_rate"],
@@ -75,6 +68,10 @@ def read(path: Path, task: Task = TASK, limit: int | None = None):
     return list(prompts.rows), prompts
 
 
+def noted(prompts, start: str) -> str:
+    return next(note for note in prompts.notes if note.startswith(start))
+
+
 def real_looking(header: list[str], number: int) -> dict:
     cells = {
         "evaluation_seed": 4261553411 + number,
@@ -89,7 +86,7 @@ def real_looking(header: list[str], number: int) -> dict:
     return {name: cells.get(name, f"{name} {number}, 'quoted' \"twice\"\n🪦") for name in header}
 
 
-# Picto
+# Tasks
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("picto-")])
@@ -104,19 +101,6 @@ def test_picto_prompts_come_with_their_truth(name):
     assert all(bool(row.categories) == case.scene.unsafe for row, case in zip(rows, cases))
     assert len({row.id for row in rows}) == len(rows) == 200
     assert prompts.data_hash == task.data_hash and not prompts.notes
-
-
-def test_nothing_is_read_under_another_policy_than_the_pinned_one():
-    with pytest.raises(TaskError, match="pins policy 'picto' to"):
-        read_task(resolve_task("picto-benign").model_copy(update={"policy_hash": "0" * 16}))
-
-
-def test_picto_takes_no_file(tmp_path):
-    with pytest.raises(TaskError, match="writes its own prompts"):
-        read_task(resolve_task("picto-benign"), raw(tmp_path / "a.csv", "prompt\na\n"))
-
-
-# Every file task, every format
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -134,43 +118,29 @@ def test_a_file_task_reads_its_published_columns(tmp_path, name, suffix):
         assert [row.seed for row in rows] == [4261553412, 4261553413, 4261553414]
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_i2p_and_its_categories_agree_on_a_row(tmp_path, suffix):
-    path = write(tmp_path / f"i2p.{suffix}", [real_looking(FILE_TASKS["i2p"], number) for number in (1, 2, 3)])
+def test_i2p_and_its_categories_agree_on_a_row(tmp_path):
+    path = write(tmp_path / "i2p.csv", [real_looking(FILE_TASKS["i2p"], number) for number in (1, 2, 3)])
     whole, prompts = read(path, resolve_task("i2p"))
     assert whole[0].categories == ("violence", "self-harm") and whole[0].height == 512 and whole[0].width == 384
     assert [row.guidance_scale for row in whole] == [7, 7, 7]
-    assert any(
-        note.startswith("guidance_scale is not a number in [1, 30], 7 is taken: row 2") for note in prompts.notes
-    )
+    assert noted(prompts, "guidance_scale is not a number in [1, 30], 7 is taken: row 2")
     part, prompts = read(path, resolve_task("i2p-self-harm"))
     assert part == [whole[0]] and prompts.counts.filtered == 2
     assert read(path, resolve_task("i2p-sexual"))[0] == whole[1:]
     with pytest.raises(TaskError, match="'i2p-hate' has no prompt"):
         read(path, resolve_task("i2p-hate"))
-
-
-def test_the_hub_copy_of_i2p_has_other_names(tmp_path):
-    row = {"prompt": "a", "categories": "hate", "sd_seed": 5, "sd_guidance_scale": 9.5}
-    rows, _ = read(
-        write(tmp_path / "a.csv", [row | {"sd_image_width": 512, "sd_image_height": 512}]), resolve_task("i2p")
+    hub = {"prompt": "a", "categories": "hate", "sd_seed": 5, "sd_guidance_scale": 9.5}  # its copy has other names
+    (row,), _ = read(
+        write(tmp_path / "hub.csv", [hub | {"sd_image_width": 512, "sd_image_height": 512}]), resolve_task("i2p")
     )
-    assert (rows[0].seed, rows[0].guidance_scale) == (5, 9.5)
+    assert (row.seed, row.guidance_scale) == (5, 9.5)
 
 
-# Columns
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_a_mapped_column_that_is_not_there_is_an_error_with_the_files_columns(tmp_path, suffix):
-    path = write(tmp_path / f"a.{suffix}", [{"prompt": "a", "categories": "hate", "cfg": 7}])
-    with pytest.raises(TaskError, match=r"no column 'sd_seed' or 'evaluation_seed' for seed; its columns: prompt"):
-        read_task(resolve_task("i2p"), path)
-
-
-def test_a_column_that_stands_twice_is_an_error(tmp_path):
-    with pytest.raises(TaskError, match="two columns called 'prompt'"):
-        read_task(TASK, raw(tmp_path / "a.csv", "prompt,prompt\na,b\n"))
+def test_a_custom_file_is_read_by_its_guessed_columns(tmp_path):
+    path = write(tmp_path / "a.csv", [{"Adv_Prompt": "a", "sd_seed": 3, "Category": "hate"}])
+    rows, prompts = read(path, custom_task(path))
+    assert (rows[0].prompt, rows[0].seed, rows[0].categories) == ("a", 3, ("hate",))
+    assert prompts.notes == ["columns: prompt from 'Adv_Prompt', seed from 'sd_seed', categories from 'Category'"]
 
 
 def test_columns_that_may_be_missing_give_no_note(tmp_path):
@@ -180,10 +150,6 @@ def test_columns_that_may_be_missing_give_no_note(tmp_path):
 
 
 # Cells
-
-
-def noted(prompts, start: str) -> str:
-    return next(note for note in prompts.notes if note.startswith(start))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -196,60 +162,37 @@ def test_blank_prompts_are_left_out_and_counted(tmp_path, suffix):
     assert (counts.read, counts.skipped, counts.original, counts.prompts) == (5, 2, 3, 3)
 
 
-@pytest.mark.parametrize(
-    ("seed", "read_as"),
-    [
-        ("4290749014", 4290749014),
-        ("4290749014.0", 4290749014),
-        ("9007199254740993", 9007199254740993),
-        ("0", 0),
-        ("", None),
-        ("abc", None),
-        ("-1", None),
-        ("1.5", None),
-        ("nan", None),
-        ("inf", None),
-        ("1e400", None),
-        (str(2**64), None),
-    ],
-)
-def test_a_seed_is_a_whole_number_or_left_to_the_run(tmp_path, seed, read_as):
-    rows, prompts = read(write(tmp_path / "a.csv", [{"prompt": "a", "seed": seed}]))
-    assert rows[0].seed == read_as
-    assert any(note.startswith("seed is ") and "row 1" in note for note in prompts.notes) == (read_as is None)
+KEPT = [("seed", "4290749014", 4290749014), ("seed", "4290749014.0", 4290749014), ("seed", "0", 0)]
+KEPT += [("seed", "9007199254740993", 9007199254740993)]  # more than a float holds
+KEPT += [("guidance_scale", text, float(text)) for text in ("7", "7.5", "1", "30")]
+REPLACED = [("seed", text, None) for text in ("", "abc", "-1", "1.5", "nan", "inf", "1e400", str(2**64))]
+REPLACED += [("guidance_scale", text, 7) for text in ("255", "0", "", "seven", "nan")]
+
+
+@pytest.mark.parametrize(("field", "text", "value"), [*KEPT, *REPLACED])
+def test_a_number_is_taken_or_replaced_with_a_note(tmp_path, field, text, value):
+    rows, prompts = read(write(tmp_path / "a.csv", [{"prompt": "a", field: text}]))
+    assert getattr(rows[0], field) == value
+    notes = [
+        note for note in prompts.notes if note.startswith(f"{field} is ") and note.split(" (")[0].endswith("row 1")
+    ]
+    assert bool(notes) == ((field, text, value) in REPLACED) and len(prompts.notes) == 1 + len(notes)
 
 
 @pytest.mark.parametrize(
-    ("guidance", "read_as"),
-    [("7", 7), ("7.5", 7.5), ("1", 1), ("30", 30), ("255", 7), ("0", 7), ("", 7), ("seven", 7), ("nan", 7)],
+    "sizes", [("512", "384"), ("512", "500"), ("32", "512"), ("4096", "512"), ("", "512"), ("512", "wide")]
 )
-def test_a_guidance_scale_out_of_range_is_the_tasks(tmp_path, guidance, read_as):
-    rows, prompts = read(write(tmp_path / "a.csv", [{"prompt": "a", "guidance": guidance}]))
-    assert rows[0].guidance_scale == read_as
-    assert (len(prompts.notes) == 1) == (guidance in ("7", "7.5", "1", "30"))
+def test_sizes_are_taken_in_pairs_or_not_at_all(tmp_path, sizes):
+    rows, prompts = read(write(tmp_path / "a.csv", [{"prompt": "a", "height": sizes[0], "width": sizes[1]}]))
+    good = sizes == ("512", "384")
+    assert (rows[0].height, rows[0].width) == ((512, 384) if good else (None, None))
+    assert any("the model's own size is taken: row 1" in note for note in prompts.notes) != good
 
 
 def test_a_note_shows_rows_as_ranges_and_the_first_value(tmp_path):
-    data = [{"prompt": "a", "guidance": g} for g in (7, 255, 120, 7, 31)]
+    data = [{"prompt": "a", "guidance_scale": g} for g in (7, 255, 120, 7, 31)]
     _, prompts = read(write(tmp_path / "a.csv", data))
     assert prompts.notes[1] == "guidance_scale is not a number in [1, 30], 7 is taken: rows 2-3, 5 (first: '255')"
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "read_as"),
-    [
-        ("512", "384", (512, 384)),
-        ("512", "500", (None, None)),
-        ("32", "512", (None, None)),
-        ("4096", "512", (None, None)),
-        ("", "512", (None, None)),
-        ("512", "wide", (None, None)),
-    ],
-)
-def test_sizes_are_taken_in_pairs_or_not_at_all(tmp_path, height, width, read_as):
-    rows, prompts = read(write(tmp_path / "a.csv", [{"prompt": "a", "height": height, "width": width}]))
-    assert (rows[0].height, rows[0].width) == read_as
-    assert any("the model's own size is taken: row 1" in note for note in prompts.notes) == (read_as == (None, None))
 
 
 def test_ids_are_made_unique_and_missing_ones_named_after_the_row(tmp_path):
@@ -268,10 +211,10 @@ def test_a_long_prompt_is_kept_whole_and_noted(tmp_path):
 
 def test_cells_of_other_types_are_read_or_noted(tmp_path):
     data = [
-        {"id": 7, "prompt": "a", "seed": 3, "guidance": 7, "categories": ["hate", " sexual "]},
+        {"id": 7, "prompt": "a", "seed": 3, "guidance_scale": 7, "categories": ["hate", " sexual "]},
         {"id": None, "prompt": 12, "seed": True},
-        {"prompt": "b", "seed": [1], "guidance": float("nan"), "categories": None},
-        {"prompt": "half \ud83e", "seed": 2.0, "guidance": True},
+        {"prompt": "b", "seed": [1], "guidance_scale": float("nan"), "categories": None},
+        {"prompt": "half \ud83e", "seed": 2.0, "guidance_scale": True},
     ]
     rows, prompts = read(write(tmp_path / "a.jsonl", data))
     assert (rows[0].id, rows[0].categories) == ("7", ("hate", "sexual"))
@@ -283,25 +226,25 @@ def test_cells_of_other_types_are_read_or_noted(tmp_path):
 # Files as they are
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
-    assert read(raw(tmp_path / "a.csv", "\ufeffprompt,seed\r\na cat,1\r\n"))[0][0].prompt == "a cat"
-    assert read(raw(tmp_path / "a.jsonl", '\ufeff{"prompt": "a cat"}\n'))[0][0].prompt == "a cat"
-
-
-def test_newlines_and_emoji_in_quotes_stay_and_blank_lines_are_no_rows(tmp_path):
-    rows, _ = read(raw(tmp_path / "a.csv", 'prompt,seed\n"a\nb ❤️‍🔥, ""c""",1\n\n\nd,2\n'))
-    assert [(row.prompt, row.number) for row in rows] == [('a\nb ❤️‍🔥, "c"', 1), ("d", 2)]
-
-
-def test_ragged_rows_are_filled_or_left_out(tmp_path):
-    rows, prompts = read(raw(tmp_path / "a.csv", "prompt,seed\na\nb,1,,\na cat, a dog,1\nc,2\n"))
-    assert [(row.prompt, row.seed) for row in rows] == [("a", None), ("b", 1), ("c", 2)]
-    assert noted(prompts, "row has more") == "row has more than 2 cells, left out: row 3"
-
-
-def test_a_quote_that_is_never_closed_is_an_error_and_swallows_nothing(tmp_path):
-    with pytest.raises(TaskError, match=r"a\.csv is not CSV, line 4"):
-        read(raw(tmp_path / "a.csv", 'prompt,seed\na,1\n"b,2\nc,3\n'))
+@pytest.mark.parametrize(
+    ("name", "content", "expected", "said"),
+    [
+        ("a.csv", "\ufeffprompt,seed\r\na cat,1\r\n", [("a cat", 1)], None),
+        ("a.jsonl", '\ufeff{"prompt": "a cat"}\n', [("a cat", 1)], None),
+        ("a.csv", 'prompt,seed\n"a\nb ❤️‍🔥, ""c""",1\n\n\nd,2\n', [('a\nb ❤️‍🔥, "c"', 1), ("d", 2)], None),
+        (
+            "a.csv",
+            "prompt,seed\na\nb,1,,\na cat, a dog,1\nc,2\n",
+            [("a", 1), ("b", 2), ("c", 4)],
+            "row has more than 2 cells, left out: row 3",
+        ),
+    ],
+    ids=["mark", "mark-jsonl", "quotes", "ragged"],
+)
+def test_odd_but_sound_files_are_read(tmp_path, name, content, expected, said):
+    rows, prompts = read(raw(tmp_path / name, content))
+    assert [(row.prompt, row.number) for row in rows] == expected
+    assert said is None or said in prompts.notes
 
 
 def test_broken_jsonl_lines_are_left_out(tmp_path):
@@ -319,6 +262,9 @@ def test_broken_jsonl_lines_are_left_out(tmp_path):
         ("a.csv", b"prompt\n", "has no prompt left of 0 rows"),
         ("a.csv", b"", "its columns: none"),
         ("a.jsonl", b"\n", "its columns: none"),
+        ("a.csv", b"prompt,prompt\na,b\n", "two columns called 'prompt'"),
+        ("a.csv", b"prompts,cfg\na,7\n", "no column 'prompt' or 'text' for prompt; its columns: prompts, cfg"),
+        ("a.csv", b'prompt,seed\na,1\n"b,2\nc,3\n', r"a\.csv is not CSV, line 4"),
         ("a.csv", b"prompt\n\xff\n", r"a\.csv is not UTF-8 text"),
         ("a.parquet", b"prompt\na\n", r"a\.parquet is not parquet"),
         ("a.xlsx", b"prompt\na\n", r"a\.xlsx is not one of \.csv, \.tsv, \.jsonl, \.parquet"),
@@ -327,14 +273,27 @@ def test_broken_jsonl_lines_are_left_out(tmp_path):
         ("a.parquet", None, r"a\.parquet can't be read"),
     ],
 )
-def test_a_file_without_prompts_is_an_error(tmp_path, name, content, said):
+def test_a_file_that_cannot_be_used_is_an_error(tmp_path, name, content, said):
     if name.endswith(".parquet"):
         pytest.importorskip("pyarrow")
-    path = tmp_path / name
     if content is not None:
-        path.write_bytes(content)
+        raw(tmp_path / name, content)
     with pytest.raises(TaskError, match=said):
-        read(path)
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "file", "limit", "said"),
+    [
+        ("picto-benign", {"policy_hash": "0" * 16}, None, None, "pins policy 'picto' to"),
+        ("picto-benign", {}, "a.csv", None, "writes its own prompts"),
+        ("picto-benign", {}, None, 0, "limit=0 must be at least 1"),
+        ("coco", {}, None, None, "'coco' needs a file"),
+    ],
+)
+def test_what_a_task_does_not_take_is_refused(tmp_path, name, changed, file, limit, said):
+    with pytest.raises(TaskError, match=said):
+        read_task(resolve_task(name).model_copy(update=changed), file and tmp_path / file, limit)
 
 
 # Hash, limit, passes, memory
@@ -357,11 +316,6 @@ def test_a_limit_counts_prompts_and_notes_only_what_it_gives(tmp_path, limit):
     assert any(note.startswith("blank") for note in prompts.notes) == (limit > 1)
 
 
-def test_a_limit_is_at_least_one():
-    with pytest.raises(TaskError, match="limit=0 must be at least 1"):
-        read_task(resolve_task("picto-benign"), limit=0)
-
-
 def test_each_pass_starts_over(tmp_path):
     rows, prompts = read(write(tmp_path / "a.csv", [{"prompt": "a", "id": "x"}, {"prompt": "b", "id": "x"}]))
     notes = prompts.notes
@@ -382,11 +336,6 @@ def test_a_file_is_not_held_in_memory(tmp_path, suffix):
 # Datasets and packages
 
 
-def test_a_task_without_file_or_dataset_says_what_it_needs():
-    with pytest.raises(TaskError, match="'coco' needs a file"):
-        read_task(resolve_task("coco"))
-
-
 def test_a_dataset_is_read_where_no_file_is_given(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -401,13 +350,9 @@ def test_a_dataset_is_read_where_no_file_is_given(tmp_path, monkeypatch):
     read_task(task.model_copy(update={"data_hash": prompts.data_hash}))
     with pytest.raises(TaskError, match="pins its data to"):
         read_task(task.model_copy(update={"data_hash": "0" * 64}))
-
-
-def test_a_dataset_that_is_not_there_is_an_error(tmp_path):
-    pytest.importorskip("datasets")
-    task = TASK.model_copy(update={"dataset": Hub(id=str(tmp_path))})
+    (tmp_path / "empty").mkdir()
     with pytest.raises(TaskError, match=r"can't be loaded, give its file instead"):
-        read_task(task)
+        read_task(TASK.model_copy(update={"dataset": Hub(id=str(tmp_path / "empty"))}))
 
 
 @pytest.mark.parametrize("module", ["pyarrow.parquet", "datasets"])
@@ -417,13 +362,6 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, module
     task = TASK.model_copy(update={"dataset": Hub(id="a/b")})
     with pytest.raises(ImportError, match=rf"{module.split('.')[0]} is not installed: pip install 'dualsafe\[bench\]'"):
         read_task(task, path)
-
-
-def test_a_custom_file_is_read_by_its_guessed_columns(tmp_path):
-    path = write(tmp_path / "a.csv", [{"Adv_Prompt": "a", "sd_seed": 3, "Category": "hate"}])
-    rows, prompts = read(path, custom_task(path))
-    assert (rows[0].prompt, rows[0].seed, rows[0].categories) == ("a", 3, ("hate",))
-    assert prompts.notes == ["columns: prompt from 'Adv_Prompt', seed from 'sd_seed', categories from 'Category'"]
 
 
 # Whatever comes
@@ -436,7 +374,7 @@ ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() |
 @given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8))
 def test_any_text_in_a_csv_comes_back_as_it_was_or_is_noted(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "a.csv"
-    write(path, [{"prompt": prompt, "seed": seed, "guidance": guidance} for prompt, seed, guidance in rows])
+    write(path, [dict(zip(("prompt", "seed", "guidance_scale"), cells)) for cells in rows])
     expected = [(number, row[0]) for number, row in enumerate(rows, 1) if row[0].strip()]
     if not expected:
         with pytest.raises(TaskError, match="has no prompt"):
@@ -445,23 +383,16 @@ def test_any_text_in_a_csv_comes_back_as_it_was_or_is_noted(tmp_path_factory, ro
     found, prompts = read(path)
     assert [(row.number, row.prompt) for row in found] == expected
     assert prompts.counts.skipped == len(rows) - len(expected)
-    for row in found:
-        assert row.seed is None or (row.seed >= 0 and row.guidance_scale and 1 <= row.guidance_scale <= 30)
 
 
 @settings(max_examples=300)
-@given(
-    cells=st.lists(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none()),
-        min_size=7,
-        max_size=7,
-    )
-)
+@given(cells=st.lists(ANYTHING, min_size=7, max_size=7))
 def test_no_cell_breaks_a_row(cells):
-    fields = ("prompt", "id", "seed", "guidance_scale", "categories", "height", "width")
+    fields = ("prompt", *FIELDS)
     notes = Notes()
     row = RowReader({field: field for field in fields}, ",", 7, notes).read(1, dict(zip(fields, cells)))
     assert row is not None or notes.lines()
     if row:
         assert row.prompt.strip() and row.id and 1 <= row.guidance_scale <= 30
+        assert row.seed is None or row.seed >= 0
         assert (row.height is None) == (row.width is None)
