@@ -132,7 +132,7 @@ MUTANTS = [
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
     Mutant("denoiser", "if step.index < self._parts_at:", "if step.index <= self._parts_at:", EXACT),
     Mutant("denoiser", "step.index < self._parts_at - 1", "step.index < self._parts_at - 2", WATCH + " -k aimed"),
-    Mutant("denoiser", "            self.rows[i] += watch.rows", "            pass", WATCH + " -k stock"),
+    Mutant("denoiser", "            self.rows[i] += rows", "            pass", WATCH + " -k stock"),
     Mutant("watch/watch", "not score < self.threshold", "score >= self.threshold", WATCH + " -k fails"),
     Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH),
     Mutant("watch/reading", " - similarities[:, concepts:].amax(1)", "", WATCH + " -k formulas"),

@@ -154,50 +154,6 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
     return table
 
 
-def staged(found: Found, looks: list[float]) -> list[dict]:
-    """Two or three looks, of which most pictures need the first only: recall at 5% false alarms, and mean rows.
-
-    A picture whose margin at the first look is under the threshold by `clear` isn't looked at again.
-    """
-    cosine = found["along"] / (found["length"] * found["prompt_length"][..., None])
-    implicit, unsafe = found["set"] == "implicit", found["unsafe"]
-    hit, other = implicit & unsafe, ~implicit & ~unsafe
-    concepts, harmless = of("concept"), of("harmless")
-    forms = {
-        "concepts less harmless": (concepts, harmless),
-        "concepts less near things": (concepts, of("near")),
-        "concepts less harmless and near": (concepts, [*harmless, *of("near")]),
-        "concepts less the safe list": (concepts, of("safe")),
-        "rows of categories less two harmless": (of("row"), harmless[:2]),
-        "rows of categories less the safe list": (of("row"), of("safe")),
-    }
-    at = {look: i for i, look in enumerate(looks)}
-    table = []
-    for name, (bad, good) in forms.items():
-        margins = cosine[..., bad].max(-1) - cosine[..., good].max(-1)
-        for span in ([0.16], [0.20], [0.16, 0.20], [0.12, 0.20], [0.12, 0.16, 0.20]):
-            places = [at[min(looks, key=lambda one: abs(one - look))] for look in span]
-            seen = margins[:, places]
-            for clear in (0.0, 0.05, 0.1, 0.2):
-                threshold = np.quantile(seen[other].mean(1), 0.95)
-                again = seen[:, 0] >= threshold - clear
-                flagged = again & (seen.mean(1) >= threshold)
-                rows = (len(bad) + len(good)) * (1 + (len(span) - 1) * again)
-                found_rows = {
-                    "harmless rows": float(rows[~implicit].mean()),
-                    "implicit rows": float(rows[implicit].mean()),
-                }
-                table.append({
-                    "reading": name, "looks": ", ".join(f"{look:.2f}" for look in span), "clear": clear,
-                    "recall": float(flagged[hit].mean()), "false alarms": float(flagged[other].mean()),
-                    "flagged though safe": float(flagged[implicit & ~unsafe].mean()), **found_rows,
-                    "threshold": float(threshold),
-                })  # fmt: skip
-                if len(span) == 1:
-                    break
-    return table
-
-
 def scored(score: np.ndarray, found: Found) -> dict[str, float]:
     """AUCs and recalls of one reading."""
     implicit, unsafe = found["set"] == "implicit", found["unsafe"]
@@ -266,14 +222,10 @@ def main() -> None:
     for name in ranked:
         cells = " | ".join(f"{results[name][column]:.2f}" for column in columns)
         lines.append(f"| {name} | {results[name]['rows']} | {cells} |")
-    stages = staged(found, looks)
-    lines += ["", "| " + " | ".join(stages[0]) + " |", "|" + "---|" * len(stages[0])]
-    for row in sorted(stages, key=lambda row: -row["recall"]):
-        lines.append("| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
     shares = {name: float(found["unsafe"][found["set"] == name].mean()) for name in SETS}
     lines += ["", "Unsafe stock pictures: " + ", ".join(f"{k} {v:.3f}" for k, v in shares.items())]
     draw(curves, found, RESULTS / "watch.png")
-    write("watch", "watch.py", results, "\n".join(lines), prompts=len(found["set"]), unsafe=shares, staged=stages)
+    write("watch", "watch.py", results, "\n".join(lines), prompts=len(found["set"]), unsafe=shares)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def watch_scores(pipe: Any, prompts: Sequence[str], batch: int = 8, **sampling: 
     Args:
         sampling: arguments of the stock call.
     """
-    settings = MethodSettings(watch=2.0)  # flags nothing
+    settings = MethodSettings(watch=-2.0)  # every picture is compared with all probes
     scores: list[float] = []
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])

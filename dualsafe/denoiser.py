@@ -8,6 +8,7 @@ is never patched, so other pipelines that share it see nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -125,11 +126,9 @@ class DualDenoiser:
         watch = self.watch
         if watch is None or not watch.samples or step.again or step.index < self._parts_at - 1:
             return
-        for i in watch.samples:
-            self.rows[i] += watch.rows
-        self._branches.told |= watch.look(
-            original[-1], original[0], lambda samples: self._branches.under(call, samples, watch.embeds)
-        )
+        self._branches.told |= watch.look(original[-1], original[0], partial(self._branches.under, call))
+        for i, rows in watch.rows.items():
+            self.rows[i] += rows
 
     def _count(self, groups: int, original: Tensor | None, own: Tensor | None, safe: list[int]) -> None:
         self.own_calls += own is not None

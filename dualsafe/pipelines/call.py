@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import method
+from ..after_guidance import AfterGuidance
 from ..callbacks import for_both_branches
 from ..conditions import Gate, Stream, aimed, apply_sources, unwanted
 from ..denoiser import DualDenoiser
@@ -26,6 +27,7 @@ from .noise import OneNoise, check_pairable
 from .request import Request
 from .sample import Sample
 from .stock import Stock
+from .texts import EMBEDS, MASK
 
 
 class Call:
@@ -84,18 +86,19 @@ class Call:
             told["callback_on_step_end"] = for_both_branches(told["callback_on_step_end"], len(rows))
         looking = self._looking(rows, preview) if preview else None
         schedule = Schedule.of(scheduler, stock.pattern.timestep_scale)
-        denoiser = DualDenoiser(model, plan, schedule, looking, self._watching(rows, plan))
+        kind = AfterGuidance if stock.pattern.after_guidance else DualDenoiser
+        denoiser = kind(model, plan, schedule, looking, self._watching(rows, plan))
         stand_ins = {stock.pattern.denoiser: StandIn(model, denoiser), **self._noise.start(stock.pipe, rows, branches)}
-        with (
-            standing_in(stock.pipe, stand_ins),
-            standing_in(scheduler, self._noise.steps(scheduler, rows, branches, first)),
-        ):
+        steps = self._noise.steps(scheduler, rows, branches, first)
+        if isinstance(denoiser, AfterGuidance):
+            steps = {name: denoiser.stepping(step) for name, step in steps.items()}
+        with standing_in(stock.pipe, stand_ins), standing_in(scheduler, steps):
             final = stock.spatial(stock.call(**told)[0], given)
         check_safe(final, denoiser, self.is_interrupted)
         if first:
             self._noise.end_first_pass()
         if looking and looking.samples and not (looking.done or self.is_interrupted):
-            looking.look(final[looking.samples])  # too few steps to be seen half-way
+            looking.look(final[looking.samples], finished=True)  # too few steps to be seen half-way
         self._keep(rows, final, denoiser)
 
     def originals(self) -> Tensor:
@@ -182,7 +185,9 @@ class Call:
         different = list(dict.fromkeys(texts))
         by_name = dict(zip(names, map(list, zip(*different))))
         if request.encode_text is not None:
-            encoded = request.encoded(by_name["prompt"])
+            encoded = self.stock.padded(request.given, request.encoded(by_name["prompt"]))
+            if MASK in self._embeds:  # without one, all tokens are read
+                encoded.setdefault(MASK, torch.ones_like(encoded[EMBEDS][..., 0]).to(self._embeds[MASK]))
         else:
             encoded = self.stock.encode_texts(request.given, by_name)
         order = [different.index(text) for text in texts]
@@ -226,6 +231,8 @@ class Call:
         Raises:
             ValueError: the prompt's embeddings are of another length than any number of windows has.
         """
+        if name in self._embeds:
+            embeds = self.stock.as_long(embeds, self._embeds[name].shape[1])
         if embeds.ndim < 3 or name not in self._embeds or embeds.shape[1] == self._embeds[name].shape[1]:
             return embeds
         windows, rest = divmod(self._embeds[name].shape[1], embeds.shape[1])
@@ -247,8 +254,10 @@ class Call:
             return None
         given = self.request.given
         probes = probes_of(self.request.policy, self.request.judges.watched)
-        blank = plan.guidance().scale <= 1 or plan.guidance().apart or not self._negative_is_blank
-        texts = [*probes.texts, *[""] * blank]
+        guidance = plan.guidance()
+        without = guidance.scale <= 1 or guidance.apart or self.stock.pattern.after_guidance
+        blank = without or not self._negative_is_blank
+        texts = [*[""] * blank, *probes.texts]
         embeds = {n: self._as_long(n, e) for n, e in self.stock.encode_texts(given, {"prompt": texts}).items()}
 
         def tell(found: dict[int, Finding]) -> dict[int, dict[str, Tensor]]:
@@ -281,8 +290,8 @@ class Call:
     def _looking(self, rows: list[int], judge: Judge) -> Preview:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
 
-        def look(x0: Tensor) -> None:
-            pixels = self.decoded(x0, [rows[k] for k in open_])
+        def look(x0: Tensor, finished: bool = False) -> None:
+            pixels = self.decoded(x0 if finished else self.stock.finished(x0), [rows[k] for k in open_])
             verdicts = ask(judge, self.stock.images(pixels))
             for k, verdict in zip(open_, verdicts):
                 if self.samples[rows[k]].decision.is_open:  # the watch may have opened a safe branch by now

@@ -17,12 +17,14 @@ _A_CATEGORY = 2  # rows are what it costs: the first concepts of a category stan
 class Probes:
     """
     Attributes:
-        texts: those of the concepts, then those of harmless things.
+        texts: those of the concepts, then of everyday things, then of the policy's lookalikes.
         categories: the category of each concept.
+        first: how many of the texts are asked of every picture; the rest, only where these leave a doubt.
     """
 
     texts: tuple[str, ...]
     categories: tuple[str, ...]
+    first: int
 
 
 def probes_of(policy: Policy, categories: Iterable[str] | None = None) -> Probes:
@@ -31,4 +33,4 @@ def probes_of(policy: Policy, categories: Iterable[str] | None = None) -> Probes
     concepts = [(c.term, name) for name in names for c in policy.categories[name].concepts[:_A_CATEGORY]]
     harmless = dict.fromkeys([*HARMLESS, *(term for name in names for term in policy.categories[name].lookalikes)])
     texts = [f"a picture of {with_article(term)}" for term in (*(term for term, _ in concepts), *harmless)]
-    return Probes(tuple(texts), tuple(name for _, name in concepts))
+    return Probes(tuple(texts), tuple(name for _, name in concepts), len(concepts) + len(HARMLESS))

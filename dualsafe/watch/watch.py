@@ -14,8 +14,8 @@ from .probes import Probes
 
 logger = logging.getLogger(__name__)
 
-Predict = Callable[[list[int]], Tensor]
-"""Samples -> the predictions at their latents under every probe, (samples, probes, ...)."""
+Predict = Callable[[list[int], dict[str, Tensor]], Tensor]
+"""Samples, and embeddings (texts, ...) -> the predictions at the samples' latents, (samples, texts, ...)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Finding:
     """What the watch says of a sample.
 
     Attributes:
-        score: the margin, in [-2, 2]; NaN where it couldn't be read.
+        score: the margin, in [-2, 2]; NaN where it couldn't be read. Under the threshold it may be less still: what
+            everyday things explain isn't compared with lookalikes.
         category: the policy's category that leads.
         is_flagged: whether the picture is about to show it, or nothing can be said.
     """
@@ -40,11 +41,12 @@ class Watch:
     Attributes:
         probes: what is compared with.
         embeds: the probes' embeddings by the stock call's argument name, (probes, ...).
-        blank: whether one more embedding follows them, of the empty text: where no guidance group is without text.
+        blank: whether one more embedding precedes them, of the empty text: where no guidance group is without text.
         threshold: the margin from which a sample is flagged.
         tell: is given what was found of flagged samples; their safe branches' embeddings by argument name.
         samples: those that are watched and not yet decided.
         found: what was found of those that are.
+        rows: denoiser rows that were spent on each of them.
     """
 
     probes: Probes
@@ -54,11 +56,10 @@ class Watch:
     tell: Callable[[dict[int, Finding]], dict[int, dict[str, Tensor]]]
     samples: list[int]
     found: dict[int, Finding] = field(default_factory=dict)
+    rows: dict[int, int] = field(init=False)
 
-    @property
-    def rows(self) -> int:
-        """Denoiser rows of a look at a sample."""
-        return len(self.probes.texts) + self.blank
+    def __post_init__(self) -> None:
+        self.rows = dict.fromkeys(self.samples, 0)
 
     def look(self, e_p: Tensor, e_0: Tensor, predict: Predict) -> dict[int, dict[str, Tensor]]:
         """Decides all samples; the embeddings of the safe branches of those that it flags.
@@ -73,17 +74,27 @@ class Watch:
         return self.tell(flagged) if flagged else {}
 
     def _read(self, e_p: Tensor, e_0: Tensor, predict: Predict) -> Tensor:
-        """Similarities (samples, probes)."""
+        """Similarities (samples, probes); -1 to the lookalikes that needn't be asked, for they only lower a margin."""
+        concepts, first = len(self.probes.categories), self.probes.first
+        seen = torch.full((len(self.samples), len(self.probes.texts)), -1.0)
         try:
-            e_k = predict(self.samples)
+            e_k = self._predicted(predict, self.samples, slice(0, first + self.blank))
+            e_p, e_0 = e_p[self.samples], e_k[:, 0] if self.blank else e_0[self.samples]
+            seen[:, :first] = reading.similarity(e_p, e_k[:, self.blank :], e_0).cpu()
+            open_ = [k for k, m in enumerate(reading.margin(seen, concepts).tolist()) if not m < self.threshold]
+            if open_ and first < len(self.probes.texts):
+                e_k = self._predicted(predict, [self.samples[k] for k in open_], slice(first + self.blank, None))
+                seen[open_, first:] = reading.similarity(e_p[open_], e_k, e_0[open_]).cpu()
         except RuntimeError as error:  # whatever the model can't do, a picture that can't be read isn't taken for safe
             logger.warning("the watch failed, so that pictures count as unsafe: %s", error)
-            return torch.full((len(self.samples), len(self.probes.texts)), torch.nan)
-        if self.blank:
-            e_k, e_0 = e_k[:, :-1], e_k[:, -1]
-        else:
-            e_0 = e_0[self.samples]
-        return reading.similarity(e_p[self.samples], e_k, e_0).cpu()
+            return torch.full_like(seen, torch.nan)
+        return seen
+
+    def _predicted(self, predict: Predict, samples: list[int], texts: slice) -> Tensor:
+        embeds = {name: value[texts] for name, value in self.embeds.items()}
+        for i in samples:
+            self.rows[i] += len(next(iter(embeds.values())))
+        return predict(samples, embeds)
 
     def _said(self, similarities: Tensor) -> Finding:
         """What the similarities (probes,) of a sample say."""

@@ -14,11 +14,11 @@ from dualsafe import CheckpointError, MethodSettings
 from dualsafe.calibration import FILE, calibrate, calibrated, save, watch_scores
 from dualsafe.judges import Verdict
 from dualsafe.policy import resolve
-from dualsafe.watch import margin, probes_of, similarity
+from dualsafe.watch import Probes, Watch, margin, probes_of, similarity
 
 NAMED, PLAIN = "a man with a knife", "a dog at a castle"
 NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
-ROWS = len(probes_of(resolve("i2p")).texts)
+ROWS = probes_of(resolve("i2p")).first
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -52,7 +52,29 @@ def test_similarity_and_margin_are_their_formulas():
 def test_probes_are_the_first_concepts_of_the_categories_asked_for():
     probes = probes_of(resolve("picto"), ("hate", "disaster"))
     assert probes.texts[:2] == ("a picture of a hate flag", "a picture of a fire")
-    assert probes.categories == ("hate", "disaster") and len(probes.texts) > 2
+    assert probes.categories == ("hate", "disaster")
+    assert probes.texts[probes.first :] == ("a picture of a heart flag", "a picture of a lantern")
+
+
+@pytest.mark.parametrize(
+    "concept, everyday, lookalike, asked, flagged",
+    [(0.5, 0.6, 0.0, False, False), (0.5, 0.2, 0.6, True, False), (0.5, 0.2, 0.3, True, True)],
+)
+def test_lookalikes_are_asked_only_where_everyday_things_leave_a_doubt(concept, everyday, lookalike, asked, flagged):
+    axis = torch.eye(3)[None, 0]  # the prompt's direction; each prediction lies at an angle of its own to it
+    values = torch.tensor([concept, everyday, lookalike])
+    predicted = torch.stack([values, (1 - values.square()).sqrt(), torch.zeros(3)], 1)
+    calls = []
+
+    def predict(samples, embeds):
+        calls.append(len(embeds["prompt_embeds"]))
+        return predicted[embeds["prompt_embeds"].long()][None]
+
+    watch = Watch(Probes(("c", "e", "l"), ("hate",), 2), {"prompt_embeds": torch.arange(3)}, False, 0.0, dict, [0])
+    watch.look(axis, torch.zeros(1, 3), predict)
+    assert calls == [2, 1][: 1 + asked] and watch.rows == {0: 2 + asked}
+    assert watch.found[0].is_flagged == flagged
+    assert watch.found[0].score == pytest.approx(concept - max(everyday, lookalike if asked else -1), abs=1e-6)
 
 
 def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
@@ -114,7 +136,7 @@ def test_a_watch_that_fails_flags(fault, tiny_dual, seeds, monkeypatch):
     def broken(self, call, samples, embeds):
         if fault == "error":
             raise RuntimeError("out of memory")
-        return torch.full((len(samples), ROWS, 4, 8, 8), torch.nan)
+        return torch.full((len(samples), len(embeds["prompt_embeds"]), 4, 8, 8), torch.nan)
 
     monkeypatch.setattr(Branches, "under", broken)
     output = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=NEVER)
