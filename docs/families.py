@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 from dualsafe.pipelines.dual import DualLatentMixin
+from dualsafe.pipelines.families import LEFT_OUT
 
 PAGE = Path(__file__).with_suffix(".md")
 BEGIN, END = "<!-- begin: written by docs/families.py -->\n", "<!-- end -->\n"
@@ -15,7 +16,8 @@ HEADS = ("family", "class", "draws from", "guidance", "rows a step, stock and du
 def table() -> str:
     """A row a class, in the order of the families."""
     rows = [HEADS, ["---"] * len(HEADS), *map(_row, DualLatentMixin.families)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return lines + "".join(f"\n`{name}` is not one of them: {reason}.\n" for name, reason in LEFT_OUT.items())
 
 
 def written(page: str) -> str:
@@ -29,15 +31,16 @@ def _row(family: type[DualLatentMixin]) -> list[str]:
     sources = {"control_image": "control picture", "image": "picture", "mask_image": "mask"}
     found = [word for name, word in sources.items() if name in takes]
     if "image" in takes and "strength" not in takes:
-        found = ["control picture"]
+        found = ["control picture"] if "controlnet_conditioning_scale" in takes else ["reference pictures"]
     guided = "negative a call of its own" if pattern.negative_apart else "negative in the batch"
-    optional = pattern.scale == "true_cfg_scale"
+    guided = f"`{pattern.scale}`, {guided}" if pattern.scale else "distilled"
+    rows = {"true_cfg_scale": "1 and 2, with a negative prompt 2 and 4", None: "1 and 2"}
     return [
         pattern.family,
         f"`{family.__name__}`",
         ", ".join(["noise", *found]),
-        f"`{pattern.scale}`, {guided}",
-        "1 and 2, with a negative prompt 2 and 4" if optional else "2 and 4",
+        guided + ", blended after it" * pattern.after_guidance,
+        rows.get(pattern.scale, "2 and 4"),
         ", ".join(pattern.single_files) or "-",
         ", ".join(f"`{name}`" for name in pattern.refused) or "-",
     ]

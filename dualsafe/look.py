@@ -21,7 +21,7 @@ class Preview:
 
     at: float
     samples: list[int]
-    look: Callable[[Tensor], None]
+    look: Callable[..., None]
     done: bool = False
 
     def is_due(self, progress: float) -> bool:

@@ -40,7 +40,9 @@ class Family:
     def call(self, pipe: DiffusionPipeline, prompts: list[str], **more: Any) -> Any:
         """A short call on a picture of 16x16; options that hold one entry a prompt are cut to the prompts."""
         each = {k: v[: len(prompts)] if isinstance(v, list) else v for k, v in self.options.items()}
-        return pipe(prompts, **{"num_inference_steps": 4, "output_type": "np"} | each | more)
+        told = {"num_inference_steps": 4, "output_type": "np"} | each | more
+        told = {k: list(v) if isinstance(v, list) else v for k, v in told.items()}  # Z-Image writes into them
+        return pipe(prompt=list(prompts), **told)
 
     def images(self, pipe: DiffusionPipeline, prompts: list[str], **more: Any) -> np.ndarray:
         return self.call(pipe, prompts, **more).images
@@ -63,6 +65,7 @@ _IMAGE = {"image": _pictures(), "strength": 0.8, "num_inference_steps": 5}
 _CONTROL = _SIZE | {"image": _pictures()}
 _CONTROL_IMAGE = _IMAGE | {"control_image": _pictures()[::-1]} | _SIZE
 _SHORT = {"max_sequence_length": 48}
+_LAYERS = _SHORT | {"text_encoder_out_layers": (1, 2, 3)}
 _BINNED = _SHORT | {"use_resolution_binning": False, "clean_caption": False}
 _INPAINT = _IMAGE | _SIZE | {"mask_image": _masks()}
 
@@ -105,6 +108,15 @@ FAMILIES: dict[str, Family] = {
     "pixart-sigma": Family(tiny.pixart_sigma, _SIZE | _BINNED),
     "sana": Family(tiny.sana, _BINNED | {"height": 32, "width": 32, "complex_human_instruction": None}, flow=True),
     "aura-flow": Family(tiny.aura_flow, _SIZE | _SHORT, flow=True),
+    "lumina-2": Family(tiny.lumina_2, {"height": 32, "width": 32, "system_prompt": "Draw:"} | _SHORT, flow=True),
+    "qwen-image": Family(
+        tiny.qwen_image, _SIZE | {"negative_prompt": ["ugly", "dark"], "max_sequence_length": 300}, flow=True
+    ),
+    "z-image": Family(tiny.z_image, _SIZE | _SHORT, flow=True),
+    "z-image-rescaled": Family(tiny.z_image, _SIZE | _SHORT | {"cfg_normalization": 0.8}, flow=True),
+    "flux-2": Family(tiny.flux_2, _SIZE | _LAYERS | {"max_sequence_length": 400}, flow=True),
+    "flux-2-klein": Family(tiny.flux_2_klein, _SIZE | _LAYERS, flow=True),
+    "flux-2-klein-distilled": Family(lambda: tiny.flux_2_klein(distilled=True), _SIZE | _LAYERS, flow=True),
 }
 
 

@@ -8,16 +8,25 @@ from diffusers import (
     AuraFlowTransformer2DModel,
     AutoencoderDC,
     AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLQwenImage,
     ChromaPipeline,
     ChromaTransformer2DModel,
     ControlNetModel,
     DDIMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Pipeline,
+    Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    Lumina2Pipeline,
+    Lumina2Transformer2DModel,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
     SanaPipeline,
     SanaTransformer2DModel,
     SD3Transformer2DModel,
@@ -25,6 +34,8 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers import pre_tokenizers
@@ -37,6 +48,13 @@ from transformers import (
     CLIPTokenizer,
     Gemma2Config,
     Gemma2Model,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
     UMT5Config,
@@ -82,11 +100,11 @@ def unet(in_channels: int = 4) -> UNet2DConditionModel:
     ).eval()
 
 
-def vae(latent_channels: int = 4) -> AutoencoderKL:
+def vae(latent_channels: int = 4, blocks: int = 2) -> AutoencoderKL:
     return AutoencoderKL(
-        block_out_channels=(16, 32),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(16, 32, 32, 32)[:blocks],
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
         latent_channels=latent_channels,
         norm_num_groups=8,
         sample_size=16,
@@ -301,8 +319,160 @@ def aura_flow(seed: int = 0) -> AuraFlowPipeline:
         joint_attention_dim=32,
         pos_embed_max_size=64,
     ).eval()
+    transformer.context_embedder.weight.data.mul_(30.0)  # random weights hardly heed texts
     encoder = UMT5EncoderModel(UMT5Config(vocab_size=len(words), **_T5)).eval()
     return quiet(AuraFlowPipeline(words, encoder, vae(), transformer, FlowMatchEulerDiscreteScheduler(shift=1.73)))
+
+
+def lumina_2(seed: int = 0) -> Lumina2Pipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    transformer = Lumina2Transformer2DModel(
+        sample_size=4,
+        patch_size=2,
+        in_channels=4,
+        hidden_size=24,
+        num_layers=1,
+        num_refiner_layers=1,
+        num_attention_heads=3,
+        num_kv_heads=1,
+        multiple_of=2,
+        axes_dim_rope=(4, 2, 2),
+        axes_lens=(512, 32, 32),
+        cap_feat_dim=32,
+    ).eval()
+    autoencoder = vae(blocks=4)  # the pipeline takes pictures for 8 times as large as latents, whatever it is
+    autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
+    shape = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "head_dim": 8}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    encoder = Gemma2Model(Gemma2Config(vocab_size=len(words), **shape, **heads)).eval()
+    return quiet(Lumina2Pipeline(transformer, FlowMatchEulerDiscreteScheduler(shift=3.0), autoencoder, encoder, words))
+
+
+_CHAT = "{% for m in messages %}{{ m.content if m.content is string else m.content[0].text }}|{% endfor %}"
+_DECODER = {
+    "hidden_size": 32,
+    "intermediate_size": 37,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+
+
+def _chatting() -> CLIPTokenizer:
+    words = tokenizer()
+    words.chat_template = _CHAT
+    return words
+
+
+def qwen_image(seed: int = 0) -> QwenImagePipeline:
+    torch.manual_seed(seed)
+    words = tokenizer()
+    words.model_max_length = 2048
+    transformer = QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        axes_dims_rope=(8, 4, 4),
+    ).eval()
+    autoencoder = AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.1, -0.2, 0.3, 0.0],
+        latents_std=[1.5, 2.0, 0.8, 1.0],
+    ).eval()
+    tower = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    text = _DECODER | {"vocab_size": len(words), "rope_scaling": {"type": "mrope", "mrope_section": [2, 2, 4]}}
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=tower)
+    encoder = Qwen2_5_VLForConditionalGeneration(config).eval()
+    steps = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return quiet(QwenImagePipeline(steps, autoencoder, encoder, words, transformer))
+
+
+def z_image(seed: int = 0) -> ZImagePipeline:
+    torch.manual_seed(seed)
+    words = _chatting()
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=32,
+        axes_dims=[8, 4, 4],
+        axes_lens=[256, 32, 32],
+    ).eval()
+    torch.nn.init.normal_(transformer.x_pad_token)
+    torch.nn.init.normal_(transformer.cap_pad_token)
+    autoencoder = vae()
+    autoencoder.register_to_config(shift_factor=0.06, scaling_factor=1.5)
+    encoder = Qwen3Model(Qwen3Config(vocab_size=len(words), **_DECODER)).eval()
+    steps = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    return quiet(ZImagePipeline(steps, autoencoder, encoder, words, transformer))
+
+
+def _flux_2(guided: bool) -> tuple[FlowMatchEulerDiscreteScheduler, AutoencoderKLFlux2, Flux2Transformer2DModel]:
+    transformer = Flux2Transformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=96,
+        timestep_guidance_channels=32,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=guided,
+    ).eval()
+    autoencoder = AutoencoderKLFlux2(
+        block_out_channels=(16, 32),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=16,
+    ).eval()
+    autoencoder.bn.running_mean.normal_(std=0.3)
+    autoencoder.bn.running_var.uniform_(0.5, 2.0)
+    return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), autoencoder, transformer
+
+
+def flux_2(seed: int = 0) -> Flux2Pipeline:
+    torch.manual_seed(seed)
+    words = _chatting()
+    tower = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "head_dim": 8,
+    }
+    config = Mistral3Config(
+        text_config=_DECODER | {"model_type": "mistral", "vocab_size": len(words)},
+        vision_config=tower | {"model_type": "pixtral", "image_size": 16, "patch_size": 8},
+    )
+    steps, autoencoder, transformer = _flux_2(guided=True)
+    encoder = Mistral3ForConditionalGeneration(config).eval()
+    return quiet(Flux2Pipeline(steps, autoencoder, encoder, words, transformer))
+
+
+def flux_2_klein(seed: int = 0, distilled: bool = False) -> Flux2KleinPipeline:
+    torch.manual_seed(seed)
+    words = _chatting()
+    encoder = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(words), **_DECODER)).eval()
+    steps, autoencoder, transformer = _flux_2(guided=False)
+    return quiet(Flux2KleinPipeline(steps, autoencoder, encoder, words, transformer, is_distilled=distilled))
 
 
 _T5 = {"d_model": 32, "d_ff": 37, "d_kv": 8, "num_layers": 1, "num_heads": 4}

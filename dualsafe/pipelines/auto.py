@@ -12,6 +12,7 @@ from ..bundled import found as bundled
 from ..errors import CheckpointError
 from .checkpoint import is_file, kind_of_file, load_config
 from .dual import DualLatentMixin
+from .families import LEFT_OUT
 
 
 class AutoDualLatentPipeline:
@@ -70,5 +71,6 @@ def _family(class_name: str, source: str | os.PathLike) -> type[DualLatentMixin]
     found = DualLatentMixin.by_name(class_name)
     if found is None:
         known = ", ".join(family.stock_class().__name__ for family in DualLatentMixin.families)
-        raise CheckpointError(f"{source} is a {class_name}, which is not one of {known}")
+        why = f": {LEFT_OUT[class_name]}" if class_name in LEFT_OUT else ""
+        raise CheckpointError(f"{source} is a {class_name}, which is not one of {known}{why}")
     return found

@@ -32,6 +32,7 @@ from .pattern import CallPattern
 from .pictures import finish
 from .request import Request
 from .stock import Stock
+from .texts import EMBEDS, MASK
 from .turns import its_turn
 
 if TYPE_CHECKING:
@@ -248,13 +249,16 @@ class DualLatentMixin:
         count = arguments.prompt_count(given)
         levels = arguments.levels_per_prompt(safety_level, count)
         safe_prompts = arguments.safe_prompts_per_prompt(safe_prompt, count)
-        safe_embeds = arguments.safe_embeds(
-            safe_prompt_embeds, safe_pooled_prompt_embeds, safe_prompt_attention_mask, safe_prompt, count
-        )
+        told = stock.padded(given, {EMBEDS: safe_prompt_embeds, MASK: safe_prompt_attention_mask})
+        safe_embeds = arguments.safe_embeds(told[EMBEDS], safe_pooled_prompt_embeds, told[MASK], safe_prompt, count)
         texts = arguments.prompts_by_encoder(given, count)
         texts |= arguments.policy_texts(policy_text, encode_text, given, count)
         arguments.check_output_type(given["output_type"])
         names = arguments.known_sources(sources)
+        if "shift" in names and self.pattern.around is not None:
+            raise ValueError(
+                f"sources has 'shift', but {self.pattern.family} encodes a prompt inside a text of its own"
+            )
         arguments.check_rewriter(rewriter, rewriter_timeout)
         own, rules = self._policy(policy), settings or calibrated(str(self.config.get("_name_or_path")))
         judges = judges_of(self, own, scope, preview, verify)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import (
     AuraFlowPipeline,
     ChromaPipeline,
+    Flux2KleinPipeline,
+    Flux2Pipeline,
     FluxImg2ImgPipeline,
     FluxInpaintPipeline,
     FluxPipeline,
+    Lumina2Pipeline,
     PixArtSigmaPipeline,
+    QwenImagePipeline,
     SanaPipeline,
     StableDiffusion3Img2ImgPipeline,
     StableDiffusion3InpaintPipeline,
@@ -26,7 +31,9 @@ from diffusers import (
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
+    ZImagePipeline,
 )
+from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 
 from .dual import DualLatentMixin
 from .pattern import CallPattern
@@ -35,6 +42,27 @@ _NO_CROP = {"padding_mask_crop": "isn't supported: crop the picture and paste th
 _NO_LATENTS = {"latents": "the loop starts from the picture: give image and strength"}
 _MASKED = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
 _POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+
+LEFT_OUT = {
+    "WanPipeline": "its latents are of a video, and mask, preview and what judges see are of one picture",
+    "FluxKontextPipeline": "it edits pictures, which `dualsafe pairs` uses it for; it makes none safe",
+}
+"""Pipelines that one may look for here, with the reason why they aren't."""
+
+
+def _in_a_chat(pipe: Any, given: dict[str, Any]) -> str:
+    """The chat around a prompt; thinking, which some families ask for, is the longer form."""
+    said = [{"role": "user", "content": ""}]
+    return pipe.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+
+
+def _after_a_system_message(pipe: Any, given: dict[str, Any]) -> str:
+    return pipe.tokenizer.apply_chat_template(format_input([""])[0], tokenize=False, add_generation_prompt=False)
+
+
+def _after_a_system_prompt(pipe: Any, given: dict[str, Any]) -> str:
+    return f"{given.get('system_prompt') or pipe.system_prompt} <Prompt Start> "
+
 
 SD = CallPattern("Stable Diffusion 1.x and 2.x", single_files=("v1", "v2"))
 XL = CallPattern(
@@ -89,6 +117,70 @@ CHROMA = replace(
     embeds=(*_MASKED[:1], None, *_MASKED[1:3], None, *_MASKED[3:]),
     tokenizers=(("tokenizer",),),
     single_files=("chroma",),
+)
+LUMINA = CallPattern(
+    "Lumina 2",
+    denoiser="transformer",
+    embeds=_MASKED,
+    negative_apart=True,
+    after_guidance=True,  # it rescales to the conditional's norm, and tells the model the time from noise to picture
+    around=_after_a_system_prompt,
+    windows=False,
+    decoding=frozenset({"shift"}),
+    half=torch.bfloat16,
+)
+QWEN_IMAGE = CallPattern(
+    "Qwen-Image",
+    denoiser="transformer",
+    timestep_scale=1000.0,
+    embeds=("prompt_embeds", "prompt_embeds_mask"),
+    negative_apart=True,
+    scale="true_cfg_scale",
+    after_guidance=True,  # it rescales each token to the conditional's norm
+    packed=True,
+    texts="padded",
+    around=lambda pipe, given: "",  # in a template whose tokens are taken off again
+    windows=False,
+    decoding=frozenset({"frame"}),
+    half=torch.bfloat16,
+)
+Z_IMAGE = CallPattern(
+    "Z-Image",
+    denoiser="transformer",
+    no_guidance=0.0,
+    after_guidance=True,  # it may rescale, and turns the sign of what is guided
+    texts="listed",
+    around=_in_a_chat,
+    windows=False,
+    decoding=frozenset({"shift"}),
+    side=1024,
+    half=torch.bfloat16,
+    single_files=("z-image-turbo",),
+)
+FLUX2 = CallPattern(
+    "Flux.2",
+    denoiser="transformer",
+    timestep_scale=1000.0,
+    embeds=("prompt_embeds", None),
+    scale=None,
+    after_guidance=True,  # each model guides in another way
+    packed=True,
+    around=_after_a_system_message,
+    windows=False,
+    decoding=frozenset({"batch_norm"}),
+    half=torch.bfloat16,
+    refused={"caption_upsample_temperature": "it rewrites prompts after the policy has read them: rewrite them before"},
+)
+FLUX2_KLEIN = replace(
+    FLUX2,
+    family="Flux.2 Klein",
+    negative_apart=True,
+    scale="guidance_scale",
+    packed=False,
+    around=_in_a_chat,
+    decoding=frozenset({"finished"}),
+    finished=True,
+    refused={},
 )
 
 
@@ -214,3 +306,33 @@ class DualLatentAuraFlowPipeline(DualLatentMixin, AuraFlowPipeline):
     """`AuraFlowPipeline` whose pictures are safe."""
 
     pattern = AURA_FLOW
+
+
+class DualLatentLumina2Pipeline(DualLatentMixin, Lumina2Pipeline):
+    """`Lumina2Pipeline` whose pictures are safe."""
+
+    pattern = LUMINA
+
+
+class DualLatentQwenImagePipeline(DualLatentMixin, QwenImagePipeline):
+    """`QwenImagePipeline` whose pictures are safe."""
+
+    pattern = QWEN_IMAGE
+
+
+class DualLatentZImagePipeline(DualLatentMixin, ZImagePipeline):
+    """`ZImagePipeline` whose pictures are safe."""
+
+    pattern = Z_IMAGE
+
+
+class DualLatentFlux2Pipeline(DualLatentMixin, Flux2Pipeline):
+    """`Flux2Pipeline` whose pictures are safe."""
+
+    pattern = FLUX2
+
+
+class DualLatentFlux2KleinPipeline(DualLatentMixin, Flux2KleinPipeline):
+    """`Flux2KleinPipeline` whose pictures are safe."""
+
+    pattern = FLUX2_KLEIN

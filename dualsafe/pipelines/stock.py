@@ -16,12 +16,15 @@ from torch import Tensor
 from ..checks import check_number
 from ..conditions import Stream
 from ..conditions.space import Encoded
+from ..layout import Layout
 from ..plan import Guidance
 from ..stand_in import StandIn, standing_in
 from . import arguments, control
-from .decode import decode
+from .decode import decode, without_batch_norm
 from .noise import Generators
 from .pattern import CallPattern
+from .steps import check_steps
+from .texts import EMBEDS, KINDS, MASK, lengthened
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Stock:
     cut_to: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        self._texts = KINDS[self.pattern.texts]()
         scale = self.denoiser.config.get("timestep_scale") or 1.0  # Sana's own, beside its family's
         self.pattern = replace(self.pattern, timestep_scale=self.pattern.timestep_scale / scale)
 
@@ -55,7 +59,7 @@ class Stock:
         """
         given = arguments.stock_arguments(self.stock_call, args, kwargs)
         arguments.check_refused(given, self.pattern.refused, self.stock_call)
-        return {"callback_on_step_end": None} | given
+        return {"callback_on_step_end": None} | self.padded(given, given)
 
     def call(self, **told: Any) -> tuple:
         """The stock call, with what stands in the pipeline in the place of its components."""
@@ -63,8 +67,10 @@ class Stock:
         if told["callback_on_step_end"] is None:
             del told["callback_on_step_end"]  # an older pipeline has no such argument
         model = getattr(self.pipe, name)
-        with standing_in(self.pipe, {name: _with_variance(model)} if _learns_variance(model) else {}):
-            return self.stock_call(**told)
+        seen = _with_variance(model) if _learns_variance(model) else model
+        seen = self._texts.loop(seen, *told[EMBEDS].shape[:2])
+        with standing_in(self.pipe, {} if seen is model else {name: seen}):
+            return self.stock_call(**self._texts.outward(told))
 
     def check(self, given: dict[str, Any], prompts: int) -> None:
         """Everything that the stock pipeline would refuse, before anything is computed; writes the size into `given`.
@@ -78,14 +84,17 @@ class Stock:
         for name in ("guidance_scale", "true_cfg_scale", "guidance_rescale", "strength"):
             if given.get(name) is not None and not isinstance(given[name], Tensor):
                 check_number(name, given[name], -math.inf)
+        if given.get("num_inference_steps") and given.get("timesteps") is None and given.get("sigmas") is None:
+            check_steps(self.pipe.scheduler, given["num_inference_steps"])
         if "height" in given and not self._as_large_as_its_picture(given):
             given["height"], given["width"] = self.size(given["height"], given["width"])
         checked = control.as_checked(given, self.pipe)
         if given.get("use_resolution_binning"):
             self.cut_to = given["height"], given["width"]
             checked = checked | {"height": 32, "width": 32}  # the stock call checks what it chooses
-        wanted = inspect.signature(self.pipe.check_inputs).parameters
-        self.pipe.check_inputs(**{name: checked.get(name) for name in wanted})
+        if hasattr(self.pipe, "check_inputs"):
+            checked, wanted = self._texts.outward(checked), inspect.signature(self.pipe.check_inputs).parameters
+            self.pipe.check_inputs(**{name: checked.get(name) for name in wanted})
         if "prompt_2" not in given:
             arguments.check_clip_skip(given.get("clip_skip"), self.pipe.text_encoder)
         pictures = prompts * given["num_images_per_prompt"]
@@ -107,6 +116,8 @@ class Stock:
             raise ValueError(f"height={height!r} and width={width!r}: give both or neither")
         if height is not None and width is not None:
             return height, width
+        if self.pattern.side is not None:
+            return self.pattern.side, self.pattern.side
         side = getattr(self.pipe, "default_sample_size", None) or self.denoiser.config.sample_size
         rows, columns = (side, side) if isinstance(side, int) else side
         return rows * self.pipe.vae_scale_factor, columns * self.pipe.vae_scale_factor
@@ -117,8 +128,11 @@ class Stock:
 
     def _latent_shape(self, given: dict[str, Any], pictures: int) -> tuple[int, ...]:
         """Shape of the `latents` that the stock call takes."""
-        factor = self.pipe.vae_scale_factor * (2 if self.pattern.packed else 1)
+        in_patches = self.pattern.finished or "batch_norm" in self.pattern.decoding
+        factor = self.pipe.vae_scale_factor * (2 if self.pattern.packed or in_patches else 1)
         rows, columns = given["height"] // factor, given["width"] // factor
+        if in_patches:
+            return pictures, self.denoiser.config.in_channels, rows, columns
         if self.pattern.packed:
             return pictures, rows * columns, self.denoiser.config.in_channels
         return pictures, self.pipe.vae.config.latent_channels, rows, columns
@@ -127,13 +141,15 @@ class Stock:
     def denoiser(self) -> Any:
         """The model that denoises, called for its prediction alone."""
         model = getattr(self.pipe, self.pattern.denoiser)
-        return _without_variance(model) if _learns_variance(model) else model
+        return self._texts.model(_without_variance(model) if _learns_variance(model) else model)
 
     def guidance(self, given: dict[str, Any]) -> Guidance:
         """How the stock loop forms the guided prediction."""
-        scale = given[self.pattern.scale]
+        if self.pattern.scale is None or self.pipe.config.get("is_distilled"):
+            return Guidance(1.0)
+        scale = given[self.pattern.scale] + 1.0 - self.pattern.no_guidance
         if self.pattern.negative_apart:
-            negative = given["negative_prompt"] is not None or given["negative_prompt_embeds"] is not None
+            negative = given.get("negative_prompt") is not None or given["negative_prompt_embeds"] is not None
             apart = scale > 1 and (negative or self.pattern.scale == "guidance_scale")
             return Guidance(scale if apart else 1.0, apart=apart)
         distilled = self.denoiser.config.get("time_cond_proj_dim") is not None
@@ -162,7 +178,7 @@ class Stock:
         found: set[str] = set()
         for name, part in self.pipe.components.items():
             if name.startswith("tokenizer") and part is not None:
-                found |= part.get_added_vocab().keys()
+                found |= getattr(part, "tokenizer", part).get_added_vocab().keys()  # a processor has one in it
         return frozenset(found)
 
     def encode(self, given: dict[str, Any]) -> dict[str, Tensor]:
@@ -170,17 +186,30 @@ class Stock:
         embeds = self._encode(given)
         encoded_with_it = "negative_prompt_embeds" in self.pattern.embeds
         if self.pattern.negative_apart and self.guidance(given).apart and not encoded_with_it:
-            names = ("prompt", "prompt_2", "prompt_embeds", "pooled_prompt_embeds")
-            negative = self._encode(given | {name: given[f"negative_{name}"] for name in names})
+            names = ("prompt", "prompt_2", "prompt_embeds", "pooled_prompt_embeds", MASK)
+            told = {name: given.get(f"negative_{name}") for name in names}
+            if told["prompt_embeds"] is None and not isinstance(told["prompt"], list):
+                told["prompt"] = [told["prompt"] or ""] * arguments.prompt_count(given)
+            negative = self._encode(given | told)
             embeds |= {f"negative_{name}": value for name, value in negative.items()}
         return embeds
 
     def encode_texts(self, given: dict[str, Any], texts: dict[str, list[str]]) -> dict[str, Tensor]:
         """Embeddings (texts, ...) of other texts (argument name -> texts) under a call's options; no negatives."""
         nothing: dict[str, Any] = dict.fromkeys((*arguments.TEXT_ARGUMENTS, *filter(None, self.pattern.embeds)))
-        once = {"num_images_per_prompt": 1} | ({"guidance_scale": 1.0} if "guidance_scale" in given else {})
+        once = {"num_images_per_prompt": 1}
+        once |= {"guidance_scale": self.pattern.no_guidance} if "guidance_scale" in given else {}
         found = self._encode(given | nothing | once | texts)
         return {name: value for name, value in found.items() if not name.startswith("negative")}
+
+    def padded(self, given: dict[str, Any], embeds: dict[str, Any]) -> dict[str, Any]:
+        """A caller's embeddings, by argument name, as tensors of one length beside their mask; as they are where all
+        texts of a family have one length."""
+        return self._texts.inward(embeds, given.get("max_sequence_length"))
+
+    def as_long(self, embeds: Tensor, length: int) -> Tensor:
+        """Embeddings (texts, tokens, ...), or the mask beside them, padded; as they are where a family does not pad."""
+        return embeds if self.pattern.texts == "even" else lengthened(embeds, length)
 
     def _encode(self, given: dict[str, Any]) -> dict[str, Tensor]:
         extra = given.get("cross_attention_kwargs") or given.get("joint_attention_kwargs") or {}
@@ -189,9 +218,16 @@ class Stock:
             "do_classifier_free_guidance": self.guidance(given).scale > 1,
             "lora_scale": extra.get("scale"),
         }
+        options = self._texts.outward({n: list(v) if isinstance(v, list) else v for n, v in options.items()})
         wanted = inspect.signature(self.pipe.encode_prompt).parameters
+        if self.pattern.texts == "listed" and options["prompt"] is None:
+            options["prompt"] = [""] * arguments.prompt_count(given)  # it counts them, beside embeddings too
         found = self.pipe.encode_prompt(**{name: options.get(name) for name in wanted})
-        return {name: value for name, value in zip(self.pattern.embeds, found) if name and value is not None}
+        named = {name: value for name, value in zip(self.pattern.embeds, found) if name}
+        named = {name: value for name, value in self.padded(given, named).items() if value is not None}
+        if "num_images_per_prompt" in wanted:
+            return named
+        return {name: value.repeat_interleave(given["num_images_per_prompt"], 0) for name, value in named.items()}
 
     def streams(self, given: dict[str, Any]) -> list[Stream]:
         """The parts of `prompt_embeds` that each text encoder makes; one, where all of them share their tokens."""
@@ -218,10 +254,15 @@ class Stock:
         """Whether some text encoder reads a text to its end."""
         named = (getattr(self.pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3"))
         most = given.get("max_sequence_length") or math.inf
+        around = self.pattern.around(self.pipe, given) if self.pattern.around else ""
+
+        def tokens(tokenizer: Any, text: str) -> int:
+            return len(tokenizer(text, truncation=False, verbose=False).input_ids) if text else 0
+
         return any(
-            len(tokenizer(text, truncation=False, verbose=False).input_ids) <= min(tokenizer.model_max_length, most)
-            for tokenizer in named
-            if tokenizer is not None
+            tokens(tokenizer, text) + tokens(tokenizer, around) <= min(tokenizer.model_max_length, most)
+            for part in named
+            if (tokenizer := getattr(part, "tokenizer", part)) is not None
         )
 
     # Latents to pixels
@@ -230,11 +271,19 @@ class Stock:
         """The loop's latents as (N, C, h, w)."""
         if not self.pattern.packed:
             return latents
-        return self.pipe._unpack_latents(latents, given["height"], given["width"], self.pipe.vae_scale_factor)
+        factor = 2 * self.pipe.vae_scale_factor
+        layout = Layout((given["height"] // factor, given["width"] // factor))
+        return layout.spatial(latents)
 
     def packed(self, latents: Tensor) -> Tensor:
         """(N, C, h, w) latents in the form in which the stock pipeline returns them."""
-        return self.pipe._pack_latents(latents, *latents.shape) if self.pattern.packed else latents
+        return (
+            Layout((latents.shape[-2] // 2, latents.shape[-1] // 2)).packed(latents) if self.pattern.packed else latents
+        )
+
+    def finished(self, latents: Tensor) -> Tensor:
+        """(N, C, h, w) latents of the midst of the loop, in the form in which it returns its last."""
+        return without_batch_norm(self.pipe.vae, latents) if self.pattern.finished else latents
 
     @property
     def decoder_draws(self) -> bool:

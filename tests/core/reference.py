@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from copy import deepcopy
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,53 @@ def loops(
         z_u, z_s = advance(u, g_u, t, z_u, generators[0]), advance(s, g_s, t, z_s, generators[1])
         after(k)
     return z_u, z_s, masks
+
+
+def in_two_loops(
+    pipe: DiffusionPipeline, call: Callable[[Any, list[str]], Tensor], prompts: list[str], safe: list[str], flow: bool
+) -> tuple[Tensor, Tensor]:
+    """Final latents of both branches by the stock pipeline itself, called once for each: half the weight, left half.
+
+    What it hands to the scheduler's step is the guided prediction, however it guides. The first call's are kept, the
+    second's blended with them as the equations say.
+
+    Args:
+        call: draws prompts with a pipeline, whose latents go to the scheduler unscaled.
+    """
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def stepping(blend: bool) -> Callable:
+        taken = iter(list(seen))
+
+        def step(g: Tensor, t: Any, z: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if not blend:
+                seen.append((z, g))
+            else:
+                alpha, sigma = level_of(pipe.scheduler, t, flow)
+                kind = "flow" if flow else pipe.scheduler.config.prediction_type
+                x0_u, x0_s = (x0_of(*each, alpha, sigma, kind) for each in (next(taken), (z, g)))
+                mixed = torch.where(left_half(z), 0.5 * x0_s + 0.5 * x0_u, x0_u)
+                g = prediction_of(z, mixed, alpha, sigma, kind)
+            return type(pipe.scheduler).step(pipe.scheduler, g, t, z, *args, **kwargs)
+
+        return wraps(pipe.scheduler.step)(step)
+
+    found = []
+    for texts, blend in ((prompts, False), (safe, True)):
+        pipe.scheduler.step = stepping(blend)
+        try:
+            found.append(call(pipe, texts))
+        finally:
+            del pipe.scheduler.step
+    return found[0], found[1]
+
+
+def left_half(z: Tensor) -> Tensor:
+    """Which of the loop's latents, spatial or tokens of square pictures, are in the left half."""
+    if z.ndim == 4:
+        return (torch.arange(z.shape[-1]) < z.shape[-1] // 2).expand(z.shape)
+    side = round(z.shape[1] ** 0.5)
+    return (torch.arange(z.shape[1]) % side < side // 2)[:, None].expand(z.shape)
 
 
 def scaled(scheduler: Any, z: Tensor, t: Tensor) -> Tensor:

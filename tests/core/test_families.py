@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import runpy
+from functools import partial
 from pathlib import Path
 
 import diffusers
@@ -21,13 +22,17 @@ from diffusers import (
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from families import FAMILIES, SAFE, UNSAFE, Family, dual_of
 from PIL import Image
+from reference import in_two_loops
 
 from dualsafe import MethodSettings
+from dualsafe.config import UNCALIBRATED
 from dualsafe.pipelines.dual import DualLatentMixin
 
 WHOLE = MethodSettings(tau=0.0, mask_floor=None)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-CONDITIONS = {"max_sequence_length", "clean_caption", "complex_human_instruction"}
+CONDITIONS = {
+    "max_sequence_length", "clean_caption", "complex_human_instruction", "system_prompt", "text_encoder_out_layers",
+}  # fmt: skip
 """Arguments of a call that say how texts are encoded."""
 IN_TRAINING_TIMESTEPS = (
     "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
@@ -96,8 +101,30 @@ def test_a_batch_equals_its_parts(family, dual, seeds):
 
 
 def test_negative_prompts_and_no_guidance(family, stock, dual, seeds):
-    both_ends(family, stock, dual, seeds, negative_prompt=["blurry", "dark"])
-    both_ends(family, stock, dual, seeds, guidance_scale=1.0)
+    if "negative_prompt" in inspect.signature(type(stock).__call__).parameters:
+        both_ends(family, stock, dual, seeds, negative_prompt=["blurry", "dark"])
+    both_ends(family, stock, dual, seeds, guidance_scale=dual.pattern.no_guidance)
+
+
+@pytest.mark.parametrize("more", [{}, {"guidance_rescale": 0.7}], ids=["", "rescaled"])
+def test_half_the_weight_in_a_mask_is_what_two_stock_loops_and_the_equations_say(family, stock, dual, seeds, more):
+    takes = inspect.signature(type(stock).__call__).parameters
+    if not more.keys() <= takes.keys():
+        pytest.skip("stock has none")
+    more = more | ({"guidance_scale": 3.0} if "guidance_scale" in takes else {})
+    mask = torch.zeros(16, 16)
+    mask[:, :8] = 1.0
+    settings = MethodSettings(tau=0.0, latent_gate=None, dial=UNCALIBRATED)
+    told = {"safe_prompt": SAFE, "safety_level": 0.5, "settings": settings, "mask": mask, "return_pair": True}
+    found = family.call(dual, UNSAFE, **told, **more, output_type="latent", generator=seeds(1, 2))
+
+    called = partial(family.call, output_type="latent", **more)
+    original, expected = in_two_loops(
+        stock, lambda pipe, prompts: called(pipe, prompts, generator=seeds(1, 2)).images, UNSAFE, SAFE, family.flow
+    )
+    moved = float((expected - original).abs().max())
+    assert torch.equal(found.unsafe_images, original) and moved > 1e-4
+    assert torch.allclose(found.images, expected, atol=0.02 * moved)
 
 
 def test_guidance_rescale(family, stock, dual, seeds):
@@ -155,6 +182,7 @@ def test_prompt_embeds(family, stock, dual, seeds):
         wanted = inspect.signature(stock.encode_prompt).parameters
         options = {"prompt": prompts, "device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
         options |= {name: family.options[name] for name in CONDITIONS & family.options.keys()}
+        options["prompt"] = list(prompts)
         needed = {n: options.get(n) for n, p in wanted.items() if n in options or p.default is p.empty}
         found = stock.encode_prompt(**needed)
         return {prefix + name: value for name, value in zip(dual.pattern.embeds, found) if name}
@@ -162,11 +190,13 @@ def test_prompt_embeds(family, stock, dual, seeds):
     # Embeddings say no word, so that the prompts to be compared say none of the policy's either.
     prompts = ["a man with a drum", "a cat in a hat"]
     expected = family.images(dual, prompts, safe_prompt=SAFE, generator=seeds(1, 2), guidance_scale=4.0)
-    safe = {k: v for k, v in embeds(SAFE, "safe_").items() if "negative" not in k}
+    safe = {k: v for k, v in embeds(SAFE, "safe_").items() if "negative" not in k and v is not None}
+    safe = {"safe_prompt_attention_mask" if "mask" in k else k: v for k, v in safe.items()}
     each = {k: v for k, v in family.options.items() if k != "negative_prompt"} | {
-        "num_inference_steps": family.options.get("num_inference_steps", 4),
-        "negative_prompt": None,  # some say "" where none is given, and refuse embeddings beside it
+        "num_inference_steps": family.options.get("num_inference_steps", 4)
     }
+    if "negative_prompt" in inspect.signature(type(stock).__call__).parameters:
+        each["negative_prompt"] = None  # some say "" where none is given, and refuse embeddings beside it
     if "negative_prompt" in family.options:
         each |= {f"negative_{k}": v for k, v in embeds(family.options["negative_prompt"]).items()}
     output = dual(**embeds(prompts), **safe, **each, output_type="np", generator=seeds(1, 2), guidance_scale=4.0)
