@@ -113,10 +113,8 @@ FAMILIES: dict[str, Family] = {
         tiny.qwen_image, _SIZE | {"negative_prompt": ["ugly", "dark"], "max_sequence_length": 300}, flow=True
     ),
     "z-image": Family(tiny.z_image, _SIZE | _SHORT, flow=True),
-    "z-image-rescaled": Family(tiny.z_image, _SIZE | _SHORT | {"cfg_normalization": 0.8}, flow=True),
     "flux-2": Family(tiny.flux_2, _SIZE | _LAYERS | {"max_sequence_length": 400}, flow=True),
     "flux-2-klein": Family(tiny.flux_2_klein, _SIZE | _LAYERS, flow=True),
-    "flux-2-klein-distilled": Family(lambda: tiny.flux_2_klein(distilled=True), _SIZE | _LAYERS, flow=True),
 }
 
 

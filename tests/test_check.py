@@ -10,6 +10,9 @@ import torch
 from families import FAMILIES, dual_of
 from typer.testing import CliRunner
 
+from dualsafe import AutoDualLatentPipeline
+from dualsafe.calibration import FILE, calibrated, watch_scores
+from dualsafe.check.calibrated import calibration
 from dualsafe.check.contract import contracts
 from dualsafe.check.drawing import drawing
 from dualsafe.check.ladders import LADDERS, PICTO_LADDERS, asked_for
@@ -63,7 +66,7 @@ def test_contracts_on_tiny_weights_of_every_family(name):
     family = FAMILIES[name]
     told = {k: v for k, v in family.options.items() if k not in ("height", "width", "num_inference_steps")}
     told = {k: v for k, v in told.items() if not isinstance(v, list)} | {"guidance_scale": 3.0}
-    size = (32, 32) if name == "sana" else (16, 16)
+    size = (family.options.get("height", 16),) * 2
     calls = drawing(dual_of(family.make()), 3 if "strength" not in told else 4, size, **told)
     kept = contracts(calls, LADDERS[0], "a bowl of fruit")
     assert all(each.kept for each in kept), kept
@@ -71,9 +74,32 @@ def test_contracts_on_tiny_weights_of_every_family(name):
 
 def test_everything_of_a_family_without_judge_or_clip():
     results, rungs = check(dual_of(FAMILIES["sd1"].make()), steps=2, minutes=0, ladders=2, size=(16, 16))
-    assert results["passed"] and results["judged"] is None and results["effect"]["clip_rises"] is None
+    assert (
+        results["passed"]
+        and results["calibration"] is None
+        and results["judged"] is None
+        and results["effect"]["clip_rises"] is None
+    )
     assert len(rungs) == 1 and results["ladders_planned"] == 2  # no time for the second
     assert [picture.size for picture in rungs[0].pictures] == [(16, 16)] * 4
+
+
+def test_a_check_keeps_a_calibration_once_where_there_is_time_for_one(tmp_path):
+    tiny.stable_diffusion().save_pretrained(tmp_path)
+    pipe = tiny.quiet(AutoDualLatentPipeline.from_pretrained(tmp_path))
+    calls = drawing(pipe, 2, (16, 16))
+    late = calibration(calls, LADDERS, 1.0, 1.0, tmp_path)
+    assert late["prompts"] == 0 and "no time for 24 pictures" in late["reason"] and late["file"] is None
+    found = calibration(calls, LADDERS, 80.0, 1.0, tmp_path)
+    assert found == {"watch": calibrated(tmp_path).watch, "prompts": 24, "file": str(tmp_path / FILE), "reason": None}
+    scores = watch_scores(
+        pipe, [text for ladder in LADDERS for text in ladder[1:]], num_inference_steps=2, height=16, width=16
+    )
+    assert 0 < sum(score >= found["watch"] for score in scores) <= 3  # about 5% of 24
+    again = calibration(calls, LADDERS, 80.0, 1.0, tmp_path)
+    assert again["watch"] == found["watch"] and again["prompts"] == 0 and "before" in again["reason"]
+    with_picture = drawing(dual_of(FAMILIES["sd-img2img"].make()), 2, (16, 16))
+    assert "starts from pictures" in calibration(with_picture, LADDERS, 80.0, 1.0, tmp_path / "none")["reason"]
 
 
 @pytest.mark.parametrize(("ladders", "name"), [(LADDERS, "i2p"), (PICTO_LADDERS, "picto")])

@@ -319,7 +319,6 @@ def aura_flow(seed: int = 0) -> AuraFlowPipeline:
         joint_attention_dim=32,
         pos_embed_max_size=64,
     ).eval()
-    transformer.context_embedder.weight.data.mul_(30.0)  # random weights hardly heed texts
     encoder = UMT5EncoderModel(UMT5Config(vocab_size=len(words), **_T5)).eval()
     return quiet(AuraFlowPipeline(words, encoder, vae(), transformer, FlowMatchEulerDiscreteScheduler(shift=1.73)))
 

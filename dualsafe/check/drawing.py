@@ -42,6 +42,11 @@ class Drawing:
         """Height and width in pixels."""
         return self.options.get("height"), self.options.get("width")  # type: ignore[return-value]
 
+    @property
+    def starts_from_pictures(self) -> bool:
+        """Whether a call is given pictures."""
+        return any(isinstance(value, Image.Image) for value in self.options.values())
+
     def _told(self, prompts: list[str], seed: int, kind: str) -> dict[str, Any]:
         generators = [torch.Generator("cpu").manual_seed(seed + k) for k in range(len(prompts))]
         pictures = {
@@ -61,7 +66,8 @@ def drawing(pipe: DualLatentMixin | Any, steps: int, size: tuple[int, int] | Non
     height, width = pipe.image_size(*(size or (None, None)))
     ramp = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     pictures = {"image": ramp, "control_image": ramp.rotate(180), "mask_image": ramp.convert("L")}
-    found: dict[str, Any] = {name: picture for name, picture in pictures.items() if name in takes}
+    needed = {"strength", "controlnet_conditioning_scale"} & takes.keys()  # else they are references, for who has some
+    found: dict[str, Any] = {name: picture for name, picture in pictures.items() if needed and name in takes}
     found |= {"strength": STRENGTH} if "strength" in takes else {}
     found |= {"height": height, "width": width} if "height" in takes else {}
     return Drawing(pipe, steps, found | options)

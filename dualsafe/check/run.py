@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from ..judges import Judge
 from ..pipelines.dual import DualLatentMixin
 from ..policy import resolve
 from ..stand_in import standing_in
+from .calibrated import calibration
 from .contract import contracts
 from .cost import costs
 from .drawing import drawing
@@ -36,6 +38,7 @@ def check(
     size: tuple[int, int] | None = None,
     judge: Judge | None = None,
     scorer: Scorer | None = None,
+    keep: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
     **options: Any,
 ) -> tuple[dict[str, Any], list[Rung]]:
@@ -43,18 +46,20 @@ def check(
 
     Args:
         steps: of every call.
-        minutes: how long the ladders and the judged prompts may take; at least one of each is drawn.
+        minutes: how long the calibration, the ladders and the judged prompts may take; at least one of each of the last
+            two is drawn.
         ladders: how many; all that there are by default.
         seeds: of each ladder.
         size: height and width of the pictures; the model's own if None.
         judge: says which pictures are unsafe; without one nothing is judged.
         scorer: CLIP, for how well pictures fit the prompts.
+        keep: folder in which a calibration lies or is kept; without one none is made.
         say: is told what is done, a line at a time.
         **options: further arguments of every call.
     """
     if getattr(pipe, "safety_checker", None) is not None:  # it is asked as a judge, and changes no picture here
         with standing_in(pipe, {"safety_checker": None}):
-            return check(pipe, steps, minutes, ladders, seeds, size, judge, scorer, say, **options)
+            return check(pipe, steps, minutes, ladders, seeds, size, judge, scorer, keep, say, **options)
     picto = str(pipe.config.get("_name_or_path")) == PICTO
     calls, plain = drawing(pipe, steps, size, **options), PLAIN[picto]
     every = (PICTO_LADDERS if picto else LADDERS)[:ladders]
@@ -62,7 +67,11 @@ def check(
     kept = contracts(calls, every[0], plain)
     say("costs")
     spent = costs(calls, every[0], plain)
-    ends = time.monotonic() + 60 * minutes
+    ends, threshold = time.monotonic() + 60 * minutes, None
+    if keep is not None:
+        say("calibration")
+        picture = next(cost.seconds for cost in spent if cost.call == "benign")
+        threshold = calibration(calls, PICTO_LADDERS if picto else LADDERS, 36 * minutes, picture, keep)
     prompts = asked_for(resolve("picto" if picto else "i2p"), ASKED) if judge else []
     rungs: list[Rung] = []
     for seed, ladder in [(seed, ladder) for seed in range(seeds) for ladder in every]:
@@ -86,6 +95,7 @@ def check(
         "passed": all(each.kept for each in kept if each.required),
         "contracts": [each._asdict() for each in kept],
         "costs": [each._asdict() for each in spent],
+        "calibration": threshold,
         "peak_process_gib": _peak_of_process(),
         "ladders": [_as_row(rung) for rung in rungs],
         "ladders_planned": seeds * len(every),

@@ -33,11 +33,13 @@ def check(
     steps: Annotated[int | None, typer.Option(min=2, help="Denoising steps; 25 on a GPU, else 12.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="The model's own.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="How long ladders and judged prompts may take; 4 on a GPU, else 50.")
+        float | None, typer.Option(min=0, help="For calibration, ladders and judged prompts; 4 on a GPU, else 50.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
 ) -> None:
     """Draws with MODEL as stock does and as dualsafe does, and reports: what must hold, what it costs, what it does.
+
+    The watch's threshold is kept in MODEL's folder, as `dualsafe calibrate` does, unless one is there already.
 
     Exits with 1 where something that must hold does not.
     """
@@ -58,6 +60,7 @@ def check(
             size=height_and_width,
             judge=_judge(pipe, judge, model, device_of(device)),
             scorer=_scorer(pipe, clip, device_of(device)),
+            keep=_keep(model, out),
             say=lambda text: typer.echo(text, err=True),
         )
         command = shlex.join(["dualsafe", *sys.argv[1:]])
@@ -91,6 +94,17 @@ def _judge(pipe: Any, spec: str | None, model: str, device: str) -> Judge | None
     if spec is None and is_picto(model):
         spec = "picto"
     return own_judge(pipe) if spec is None else load_judge(spec, device)
+
+
+def _keep(model: str, out: Path) -> Path:
+    """Where the calibration is kept: beside the weights; in the report for one file, the hub's or the bundled one."""
+    from ..calibration import FILE
+
+    if not is_picto(model) and Path(model).is_dir():
+        return Path(model)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FILE).unlink(missing_ok=True)  # of another checkpoint, maybe
+    return out
 
 
 def _scorer(pipe: Any, folder: str | None, device: str) -> Any:

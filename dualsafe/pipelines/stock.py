@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,8 +14,6 @@ from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, DiffusionPipeline
 from torch import Tensor
 
 from ..checks import check_number
-from ..conditions import Stream
-from ..conditions.space import Encoded
 from ..layout import Layout
 from ..plan import Guidance
 from ..stand_in import StandIn, standing_in
@@ -228,27 +226,6 @@ class Stock:
         if "num_images_per_prompt" in wanted:
             return named
         return {name: value.repeat_interleave(given["num_images_per_prompt"], 0) for name, value in named.items()}
-
-    def streams(self, given: dict[str, Any]) -> list[Stream]:
-        """The parts of `prompt_embeds` that each text encoder makes; one, where all of them share their tokens."""
-        named = [[getattr(self.pipe, name, None) for name in names] for names in self.pattern.tokenizers]
-        parts = [found[0] for each in named if (found := [tokenizer for tokenizer in each if tokenizer is not None])]
-        if len(parts) == 1:
-            return [self._stream(given, parts[0], slice(None))]
-        end = self.pipe.tokenizer_max_length
-        return [self._stream(given, parts[0], slice(end)), self._stream(given, parts[1], slice(end, None))]
-
-    def _stream(self, given: dict[str, Any], tokenizer: Any, span: slice) -> Stream:
-        def count(text: str) -> int:
-            return len(tokenizer(text, truncation=True, max_length=tokenizer.model_max_length).input_ids)
-
-        @cache  # a policy's terms are asked for by every prompt of a call; between calls the encoder may change
-        def encoded(texts: tuple[str, ...]) -> Encoded:
-            tokens = self.encode_texts(given, {"prompt": list(texts)})["prompt_embeds"]
-            part = tokens[:, span]  # a family may take fewer tokens than its tokenizer
-            return Encoded(part, [min(count(text), part.shape[1]) for text in texts])
-
-        return Stream(lambda texts: encoded(tuple(texts)), count, span)
 
     def reads(self, given: dict[str, Any], text: str) -> bool:
         """Whether some text encoder reads a text to its end."""

@@ -111,7 +111,25 @@ def test_half_the_weight_in_a_mask_is_what_two_stock_loops_and_the_equations_say
     takes = inspect.signature(type(stock).__call__).parameters
     if not more.keys() <= takes.keys():
         pytest.skip("stock has none")
-    more = more | ({"guidance_scale": 3.0} if "guidance_scale" in takes else {})
+    in_the_middle(family, stock, dual, seeds, **more | {"guidance_scale": 30.0})  # random weights hardly heed texts
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("lumina-2", {"guidance_scale": 300.0}),
+        ("qwen-image", {"true_cfg_scale": 300.0}),
+        ("z-image", {"guidance_scale": 300.0, "cfg_normalization": 0.8}),
+    ],
+)
+def test_the_middle_where_guidance_is_rescaled_and_far_from_linear(name, more, seeds):
+    stock = FAMILIES[name].make()
+    moved = in_the_middle(FAMILIES[name], stock, dual_of(stock), seeds, **more)
+    assert moved > 0.03  # a sum in each guidance group would be off by more than is let pass
+
+
+def in_the_middle(family, stock, dual, seeds, **more) -> float:
+    """By how much half the weight moves latents, as the dual call and two stock loops agree."""
     mask = torch.zeros(16, 16)
     mask[:, :8] = 1.0
     settings = MethodSettings(tau=0.0, latent_gate=None, dial=UNCALIBRATED)
@@ -125,6 +143,7 @@ def test_half_the_weight_in_a_mask_is_what_two_stock_loops_and_the_equations_say
     moved = float((expected - original).abs().max())
     assert torch.equal(found.unsafe_images, original) and moved > 1e-4
     assert torch.allclose(found.images, expected, atol=0.02 * moved)
+    return moved
 
 
 def test_guidance_rescale(family, stock, dual, seeds):
@@ -309,6 +328,46 @@ def test_every_class_is_in_the_contract_and_the_table_of_the_docs_is_the_registr
     assert page["written"](text) == text
 
 
+@pytest.mark.parametrize("name", ["lumina-2", "qwen-image", "z-image", "flux-2", "flux-2-klein"])
+def test_a_preview_in_the_last_step_sees_the_picture_that_is_guided(name, seeds):
+    family, shown = FAMILIES[name], []
+    stock = family.make()
+
+    def look(pictures):
+        shown.extend(pictures)
+        return [False] * len(pictures)
+
+    options = {"num_inference_steps": 2, "output_type": "pil"}
+    expected = family.images(stock, ["a cat"], generator=seeds(1), **options)[0]
+    settings = MethodSettings(preview=0.02, watch=2.0)
+    drawn = family.images(dual_of(stock), ["a cat"], preview=look, settings=settings, generator=seeds(1), **options)
+    assert np.array_equal(drawn[0], expected) and len(shown) == 1
+    assert np.abs(np.asarray(shown[0], int) - np.asarray(expected, int)).max() <= 1
+
+
+def test_reference_pictures_reach_both_branches(seeds):
+    family, stock = FAMILIES["flux-2-klein"], FAMILIES["flux-2-klein"].make()
+    plain, image = family.images(stock, UNSAFE, generator=seeds(1, 2)), [_picture(64, 64)]
+    both_ends(family, stock, dual_of(stock), seeds, image=image)
+    assert not np.array_equal(family.images(stock, UNSAFE, image=image, generator=seeds(1, 2)), plain)
+
+
+def test_guidance_that_stops_on_the_way_or_never_starts(seeds):
+    stock = tiny.flux_2_klein(distilled=True)
+    both_ends(FAMILIES["flux-2-klein"], stock, dual_of(stock), seeds)
+    family, stock = FAMILIES["z-image"], FAMILIES["z-image"].make()
+    both_ends(family, stock, dual_of(stock), seeds, cfg_truncation=0.3)
+    family, stock = FAMILIES["lumina-2"], FAMILIES["lumina-2"].make()
+    both_ends(family, stock, dual_of(stock), seeds, cfg_trunc_ratio=0.5)
+
+
+@pytest.mark.parametrize("name", ["lumina-2", "z-image", "flux-2-klein"])
+def test_what_the_text_around_a_prompt_leaves_no_room_for_is_not_read(name):
+    stock = dual_of(FAMILIES[name].make())._stock()
+    given = stock.arguments((), {"prompt": "a man"} | FAMILIES[name].options)
+    assert stock.reads(given, "a" * 20) and not stock.reads(given, "a" * 46)  # 48 tokens, with start and end
+
+
 OF_IMAGES = ("sd1", "sd2", "xl", "sd-img2img")
 
 
@@ -373,6 +432,8 @@ def test_what_the_method_cannot_honour_is_refused():
         FAMILIES["sd3"].call(sd3, UNSAFE, skip_guidance_layers=[0])
     with pytest.raises(ValueError, match="padding_mask_crop"):
         FAMILIES["sd-inpaint"].call(inpaint, UNSAFE, padding_mask_crop=8)
+    with pytest.raises(ValueError, match="caption_upsample_temperature"):
+        FAMILIES["flux-2"].call(dual_of(FAMILIES["flux-2"].make()), UNSAFE, caption_upsample_temperature=0.5)
     with pytest.raises(ValueError, match="latents has shape"):
         FAMILIES["flux"].call(flux, UNSAFE, latents=torch.zeros(2, 4, 8, 8))
     with pytest.raises(ValueError, match="safe_pooled_prompt_embeds is needed"):

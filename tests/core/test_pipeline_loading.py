@@ -6,10 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, GGUFQuantizationConfig, StableDiffusionPipeline, UNet2DConditionModel
 from families import FAMILIES, SAFE, UNSAFE, dual_of
 from original_layout import save_in_one_file
 from safetensors.torch import load_file, save_file
@@ -23,10 +24,6 @@ from dualsafe import (
     DualLatentXLPipeline,
 )
 from dualsafe.cli.load import load_pipeline
-
-UPSCALER = ("0.0.weight", "10.0.skip_connection.bias")
-"""By these tensors of a UNet diffusers knows an upscaler's."""
-
 
 UPSCALER = ("0.0.weight", "10.0.skip_connection.bias")
 """By these tensors of a UNet diffusers knows an upscaler's."""
@@ -82,6 +79,12 @@ def test_another_familys_checkpoint_names_the_class_to_use(tmp_path, loader, mad
     FAMILIES[made].make().save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=said):
         loader.from_pretrained(tmp_path)
+
+
+def test_a_family_that_is_left_out_says_why(tmp_path):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    with pytest.raises(CheckpointError, match=r"is a WanPipeline, which is not one of .*: its latents are of a video"):
+        AutoDualLatentPipeline.from_pretrained(tmp_path)
 
 
 def test_components_that_have_no_place_or_are_missing_are_named(saved, tmp_path):
@@ -220,6 +223,30 @@ def test_what_diffusers_knows_of_dtypes_maps_and_quantisation_is_passed_on(saved
     unet = UNet2DConditionModel.from_pretrained(saved, subfolder="unet", dtype=torch.bfloat16)
     pipe = AutoDualLatentPipeline.from_pretrained(saved, unet=unet)  # as a GGUF or quantised one is given
     assert pipe.unet is unet and pipe.unet.dtype == torch.bfloat16
+
+
+def test_a_gguf_denoiser(saved, tmp_path, seeds):
+    gguf, file = pytest.importorskip("gguf"), tmp_path / "unet.gguf"
+    writer, kind = gguf.GGUFWriter(file, "sd1"), gguf.GGMLQuantizationType.Q8_0
+    for name, value in load_file(save_in_one_file(tiny.stable_diffusion(), tmp_path / "model.safetensors")).items():
+        if name.startswith("model.diffusion_model."):
+            quantised = value.ndim == 2 and value.shape[1] % 32 == 0
+            data = gguf.quants.quantize(value.numpy(), kind) if quantised else value.numpy()
+            writer.add_tensor(name, data, raw_dtype=kind if quantised else None)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    config = {"config": str(saved), "subfolder": "unet"}
+    quantisation = GGUFQuantizationConfig(compute_dtype=torch.float32)
+    unet = UNet2DConditionModel.from_single_file(str(file), quantization_config=quantisation, **config)
+    dual = tiny.quiet(AutoDualLatentPipeline.from_pretrained(saved, unet=unet))
+    stock = tiny.quiet(StableDiffusionPipeline.from_pretrained(saved, unet=unet))
+    family, whole = FAMILIES["sd1"], FAMILIES["sd1"].images(tiny.stable_diffusion(), UNSAFE, generator=seeds(1, 2))
+    pair = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, generator=seeds(1, 2))
+    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+    assert np.array_equal(pair.unsafe_images, expected) and not np.array_equal(pair.images, expected)
+    assert not np.array_equal(expected, whole) and np.abs(expected - whole).max() < 0.1
 
 
 # On another pipeline's modules
