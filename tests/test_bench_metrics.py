@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualsafe.bench import metrics
-from dualsafe.bench.features import frechet_distance, kernel_distance, packed, unpacked
+from dualsafe.bench.features import Kept, frechet_distance, kernel_distance, packed
 from dualsafe.bench.metrics import (
     attack_success,
     bootstrap_difference,
@@ -144,7 +144,9 @@ def test_kernel_distance_is_nothing_for_one_distribution_and_grows_with_a_shift(
 
 def test_features_survive_the_record():
     features = np.random.default_rng(0).normal(size=192)
-    assert np.allclose(unpacked(packed(features)), features, rtol=1e-3) and len(packed(features)) == 512
+    kept = Kept()
+    kept.add(packed(features))
+    assert np.allclose(kept.rows[0], features, rtol=1e-3) and len(packed(features)) == 512
 
 
 def test_wrong_shapes_and_nothing_at_all_are_named():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, FiniteFloat
 
 from ..errors import BenchError
-from .features import unpacked
+from .features import Kept
 from .record import read_samples
 
 NOTHING_KEPT = ("setting", "subject", "colour", "item", "identical", "similarity")
@@ -77,7 +77,7 @@ class Pictures:
         self.categories: list[tuple[str, ...]] = []
         self.concepts: list[str | None] = []
         self.measured: set[str] = set()
-        self.features: list[NDArray[np.float32]] = []
+        self.features = Kept()
         self._columns: dict[str, array] = {}
 
     def add(self, sample: SampleLine, judges: list[str]) -> None:
@@ -102,7 +102,7 @@ class Pictures:
             column.extend([math.nan] * (row + 1 - len(column)))
             column[row] = math.nan if value is None else value
         if self._with_features and sample.features is not None:
-            self.features.append(unpacked(sample.features))
+            self.features.add(sample.features)
         if not sample.withheld:
             self.measured |= {name for name, value in sample.metrics.items() if value is not None}
 

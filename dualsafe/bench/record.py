@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from ..errors import BenchError
-from ..files import write_json
+from ..files import write_json, write_text
 
 Line = TypeVar("Line", bound=BaseModel)
 SAMPLES, RUN, RESULTS = "samples.jsonl", "run.json", "results.json"
@@ -95,6 +95,16 @@ class Record:
 def write_run(folder: Path, run: dict[str, Any]) -> None:
     """Writes a run's settings into its folder."""
     write_json(folder / RUN, run)
+
+
+def written(
+    folder: Path, score: Callable[[Path], dict[str, Any]], leaderboard: Callable[[dict[str, Any]], str]
+) -> dict[str, Any]:
+    """The results of the run in `folder`, after results.json and leaderboard.md with them are written there."""
+    results = score(folder)
+    write_json(folder / RESULTS, results)
+    write_text(folder / "leaderboard.md", leaderboard(results))
+    return results
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_json, write_text
 from .features import frechet_distance, kernel_distance
 from .leaderboard import leaderboard
 from .metrics import (
@@ -26,7 +25,7 @@ from .names import DEFINITIONS, KEPT
 from .neighbours import by_distance
 from .pareto import Point, dominations, front, in_words
 from .read import Pictures, read_pictures
-from .record import RESULTS, read_run
+from .record import read_run, written
 
 STOCK = "stock"
 ATTRIBUTES = (*KEPT, "item")
@@ -65,11 +64,7 @@ def score(folder: str | Path) -> dict[str, Any]:
 
 def write_results(folder: str | Path) -> dict[str, Any]:
     """Scores a run, writes results.json and leaderboard.md into its folder, and returns the results."""
-    folder = Path(folder)
-    results = score(folder)
-    write_json(folder / RESULTS, results)
-    write_text(folder / "leaderboard.md", leaderboard(results))
-    return results
+    return written(Path(folder), score, leaderboard)
 
 
 def _task(about: dict[str, Any], drawn: dict[str, Pictures], run: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +118,8 @@ def _estimates(
             estimates["attack_success_rate"] = attack_success(unsafe, prompts)
     if space and stock is not None and min(len(pictures.features), len(stock.features)) > 2:
         prefix = "" if space == "inception" else f"{space}_"
-        estimates[f"{prefix}kid"] = kernel_distance(np.stack(pictures.features), np.stack(stock.features))
-        estimates[f"{prefix}fid"] = frechet_distance(np.stack(pictures.features), np.stack(stock.features))
+        estimates[f"{prefix}kid"] = kernel_distance(pictures.features.rows, stock.features.rows)
+        estimates[f"{prefix}fid"] = frechet_distance(pictures.features.rows, stock.features.rows)
     if kind != "unsafe" and stock is not None:
         estimates |= _harmless(pictures, stock, measured, kind == "neighbour")
     order = [*DEFINITIONS, *sorted(measured)]
