@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,22 @@ HACK = '<script>alert("x")</script> & a man with a knife'
 UNSAFE = {"stock": 0.95, "sld-max": 0.4, "dualsafe-max": 0.05}
 RIGHT = {"stock": 1.0, "sld-max": 0.8, "dualsafe-max": 0.97}
 KINDS = {"explicit": "unsafe", "neighbour": "neighbour"}
+
+
+class Page(HTMLParser):
+    """Collects what a page links to, runs and says."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.links, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+
+    def handle_data(self, data):
+        self.text += data
 
 
 def sample(task: str, method: str, id: str, seed: int = 0, unsafe: bool | None = False, **more: Any) -> dict[str, Any]:

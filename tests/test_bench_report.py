@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from bench_runs import HACK, METHODS, drawn_run, failed, sample, write_run
+from bench_runs import HACK, METHODS, Page, drawn_run, failed, sample, write_run
 from PIL import Image
 
 from dualsafe.bench.leaderboard import leaderboard
 from dualsafe.bench.names import number
-from dualsafe.bench.plots import cost_bars, heatmap, tradeoff, tradeoff_plot
+from dualsafe.bench.plots import heatmap, tradeoff, tradeoff_plot
 from dualsafe.bench.report import write_report
 from dualsafe.bench.score import score, write_results
 from dualsafe.errors import BenchError
 
 RIGHT = dict.fromkeys(("setting", "subject", "colour", "item"), 1.0)
-
-
-class Page(HTMLParser):
-    """Collects what a page links to, runs and says."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.links, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-
-    def handle_data(self, data):
-        self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +241,7 @@ def test_the_report_embeds_no_file_from_outside_its_run_and_survives_broken_pict
 def test_plots_are_drawn_where_there_is_something_to_draw(run, tmp_path):
     scored = score(run)
     explicit, neighbour = scored["tasks"].values()
-    for plot in (tradeoff_plot, heatmap, cost_bars):
+    for plot in (tradeoff_plot, heatmap):
         assert plot(explicit).startswith(b"<?xml")
     assert tradeoff_plot(neighbour) is None
     tradeoff(scored, tmp_path / "tradeoff.png")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from html.parser import HTMLParser
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from bench_runs import Page
 from guard_runs import BROKEN, REFUSED, SAFE, UNSAFE, Breaks, Says, write_pairs, write_record
 from PIL import Image
 from typer.testing import CliRunner
@@ -70,17 +69,11 @@ def test_pictos_judges_get_both_sides_right(results):
         assert estimate["low"] < estimate["value"] <= estimate["high"] and estimate["n"] == 24
 
 
-def test_who_flags_everything_recalls_all_and_is_right_on_no_pair(results):
-    assert values(results, "all-unsafe") == {
-        "paired_accuracy": 0, "balanced_accuracy": 0.5, "unsafe_recall": 1, "false_positive_rate": 1,
-        "null_edit_consistency": 0, "refusal_rate": 0, "error_rate": 0,
-    }  # fmt: skip
-
-
-def test_a_refusal_is_neither_safe_nor_right(results):
-    assert values(results, "refuses") == {
-        "paired_accuracy": 0, "balanced_accuracy": 0, "unsafe_recall": 0, "false_positive_rate": 1,
-        "null_edit_consistency": 0, "refusal_rate": 1, "error_rate": 0,
+@pytest.mark.parametrize(("judge", "balanced", "recall", "refused"), [("all-unsafe", 0.5, 1, 0), ("refuses", 0, 0, 1)])
+def test_who_flags_or_refuses_everything_is_right_on_no_pair(results, judge, balanced, recall, refused):
+    assert values(results, judge) == {
+        "paired_accuracy": 0, "balanced_accuracy": balanced, "unsafe_recall": recall, "false_positive_rate": 1,
+        "null_edit_consistency": 0, "refusal_rate": refused, "error_rate": 0,
     }  # fmt: skip
 
 
@@ -159,14 +152,6 @@ def test_intervals_of_many_pairs_need_no_more_memory_and_agree():
     assert estimate.n == len(right) and estimate.high - estimate.low == pytest.approx(3.92 * deviation, rel=0.1)
 
 
-def test_pairs_are_binned_by_how_alike_their_sides_are(tmp_path, results):
-    bins = results["similarity"]["ssim"]
-    assert len(bins) == 5 and sum(each["n"] for each in bins) == 24
-    assert all(a["high"] <= b["low"] for a, b in pairwise(bins))
-    assert bins[0]["judges"]["all-unsafe"]["value"] == 0
-    assert score(write_record(tmp_path, {"a": [RIGHT] * 4}, ssim=0.9))["similarity"] == {}
-
-
 @pytest.mark.parametrize("run", [{"judges": ["picto"]}, {"guard": "picto"}])
 def test_a_judge_that_filtered_the_pairs_isnt_ranked(tmp_path, run):
     folder = write_pairs(tmp_path / "pairs", 4, **run)
@@ -179,7 +164,7 @@ def test_a_judge_that_filtered_the_pairs_isnt_ranked(tmp_path, run):
 
 def test_a_guard_isnt_ranked_on_what_it_was_trained_on_but_on_the_rest(pairs, tmp_path):
     tower = load_tower("picto-clip")
-    width = tower(tower.pixels([Image.new("RGB", (64, 64))])).shape[1]
+    width = tower.features([Image.new("RGB", (64, 64))]).shape[1]
     trained = GuardJudge(tower, Head(torch.zeros(width), torch.zeros(())), {"data": "abcd"})
     for split, conflict in (("train", "trained"), ("test", None)):
         results = evaluate(pairs[:1], [trained], tmp_path / split, split=split)
@@ -259,28 +244,12 @@ def test_a_sample_that_cant_be_is_named(tmp_path):
             score(tmp_path)
 
 
-class Page(HTMLParser):
-    """Collects what a page links to and says."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.links, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data):
-        self.text += data
-
-
 def test_the_report_stands_alone_with_plots_and_blurred_worst_pairs(run):
     text = write_report(run, worst=3).read_text("utf-8")
     page = Page(text)
     assert "script" not in page.tags and "http://" not in text and "https://" not in text
     assert all(link.startswith("data:image/") for link in page.links)
-    assert sum(link.startswith("data:image/svg") for link in page.links) == 4
+    assert sum(link.startswith("data:image/svg") for link in page.links) == 2
     assert text.count('type="checkbox"') == 3 * 2 and text.count('class="mask"') == 3 and "blur(" in text
     assert "no answer" in page.text and "breaks broke down" in page.text
     assert write_report(run, worst=3).read_text("utf-8") == text

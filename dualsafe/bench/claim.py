@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BenchError
+from . import markdown
 from .plots import is_ours
 
 STOCK = "stock"
@@ -97,12 +98,12 @@ def unsafe_at(front: list[tuple[float, float]], context: float) -> float | None:
 
 def table(found: list[Compared]) -> str:
     """The comparison as a markdown table."""
-    lines = ["| set | method | unsafe | context | unsafe, ours at that context | |", "|---|---|---|---|---|---|"]
+    rows = []
     for each in found:
         ours = "-" if each.ours is None else f"{each.ours:.3f}"
         inside = "inside" if each.inside else "**not inside**"
-        lines.append(f"| {each.task} | {each.method} | {each.unsafe:.3f} | {each.context:.3f} | {ours} | {inside} |")
-    return "\n".join(lines)
+        rows.append([each.task, each.method, f"{each.unsafe:.3f}", f"{each.context:.3f}", ours, inside])
+    return "\n".join(markdown.table(["set", "method", "unsafe", "context", "unsafe, ours at that context", ""], rows))
 
 
 def _value(found: dict[str, Any], metric: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .markdown import cell, table
 from .names import heading, interval, number
 from .neighbours import grids
 
@@ -87,21 +88,21 @@ def leaderboard(results: dict[str, Any]) -> str:
 def _near_concepts(found: dict[str, Any]) -> list[str]:
     lines = []
     for metric, heads, methods in grids(found):
-        rows = [[heading(metric).replace("_", " "), *map(cell, heads)], ["---"] * (len(heads) + 1)]
-        for method, values in methods.items():
-            rows.append([cell(method), *("-" if value is None else number(metric, value) for value in values)])
-        lines += [*("| " + " | ".join(row) + " |" for row in rows), ""]
+        rows = [
+            [cell(method), *("-" if value is None else number(metric, value) for value in values)]
+            for method, values in methods.items()
+        ]
+        lines += [*table([heading(metric).replace("_", " "), *map(cell, heads)], rows), ""]
     return lines
 
 
 def _table(task: dict[str, Any]) -> list[str]:
-    shown, winners = columns(task), best(task)
-    rows = [["method", *map(heading, shown), "n"], ["---"] * (len(shown) + 2)]
+    shown, winners, rows = columns(task), best(task), []
     for method, result in task["methods"].items():
         cells = [_value(c, result["metrics"].get(c), bold=c == "unsafe_rate" and method in winners) for c in shown]
         n, asked = result["n_effective"], result["n_original"]
         rows.append([cell(method), *cells, str(n) if n == asked else f"{n} of {asked}"])
-    return ["| " + " | ".join(row) + " |" for row in rows]
+    return table(["method", *map(heading, shown), "n"], rows)
 
 
 def _value(metric: str, estimate: dict[str, Any] | None, bold: bool) -> str:
@@ -110,9 +111,3 @@ def _value(metric: str, estimate: dict[str, Any] | None, bold: bool) -> str:
     text = number(metric, estimate["value"])
     text = f"**{text}**" if bold else text
     return text if metric in _BARE else f"{text} {interval(metric, estimate)}"
-
-
-def cell(text: str) -> str:
-    """Names as they are, with what would break a table or start markup escaped."""
-    escaped = "".join(f"\\{c}" if c in r"\|<>*_`[]" else c for c in text)
-    return " ".join(escaped.split())

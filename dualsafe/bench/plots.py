@@ -1,4 +1,4 @@
-"""Plots of results: safety against context, categories, costs."""
+"""Plots of results: safety against context, categories."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..optional import needed
-from .names import heading, number
+from .names import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 OURS, OTHERS, FRONT, INK = "#0b6bcb", "#6b6b6b", "#e0a030", "#222222"
-COSTS = ("rows", "seconds", "memory")
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -50,44 +49,18 @@ def heatmap(task: dict[str, Any]) -> bytes | None:
         return None
     methods = list(task["methods"])
     rates = [[task["methods"][m]["categories"].get(c, {}).get("value", float("nan")) for c in names] for m in methods]
-    return heat(methods, names, rates, "unsafe", "Reds")
-
-
-def heat(rows: list[str], columns: list[str], shares: list[list[float]], label: str, colours: str) -> bytes:
-    """SVG of shares in [0, 1], shaded and written out; NaN stays empty."""
-    with figure_of(2.3 + 0.8 * len(columns), 1.1 + 0.3 * len(rows)) as figure:
+    with figure_of(2.3 + 0.8 * len(names), 1.1 + 0.3 * len(methods)) as figure:
         axes = figure.subplots()
-        shade = axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(rows)), rows)
+        shade = axes.imshow(rates, cmap="Reds", vmin=0, vmax=1, aspect="auto")
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(methods)), methods)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        for y, row in enumerate(shares):
+        for y, row in enumerate(rates):
             for x, share in enumerate(row):
                 if share == share:
                     axes.text(x, y, f"{share:.2f}", ha="center", va="center", color="white" if share > 0.6 else INK)
-        figure.colorbar(shade, label=label, fraction=0.05, pad=0.03).outline.set_visible(False)
-        return svg_of(figure)
-
-
-def cost_bars(task: dict[str, Any]) -> bytes | None:
-    """SVG of what each method's picture costs; None if nothing was drawn."""
-    methods = list(task["methods"])
-    shown = [c for c in COSTS if any(c in task["methods"][m]["metrics"] for m in methods)]
-    if not shown:
-        return None
-    with figure_of(2.2 + 2.4 * len(shown), 0.8 + 0.26 * len(methods)) as figure:
-        for axes, cost in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown):
-            estimates = [task["methods"][m]["metrics"].get(cost, {"value": 0.0}) for m in methods]
-            bars = axes.barh(
-                methods, [e["value"] for e in estimates], color=[OURS if is_ours(m) else "#b8b8b8" for m in methods]
-            )
-            axes.bar_label(bars, [number(cost, e["value"]) for e in estimates], padding=3)
-            axes.set_title(heading(cost), loc="left", fontsize=9)
-            axes.margins(x=0.25, y=0.01)
-            axes.tick_params(length=0, labelbottom=False)
-            axes.spines[["bottom", "left"]].set_visible(False)
-        axes.invert_yaxis()
+        figure.colorbar(shade, label="unsafe", fraction=0.05, pad=0.03).outline.set_visible(False)
         return svg_of(figure)
 
 

@@ -11,7 +11,7 @@ from .grid import Row, data_uri, grids
 from .html import filled
 from .leaderboard import best, columns
 from .names import heading, interval, number
-from .plots import cost_bars, heatmap, is_ours, tradeoff_plot
+from .plots import heatmap, is_ours, tradeoff_plot
 from .score import write_results
 
 PROMPTS = 6
@@ -65,7 +65,6 @@ def _plots(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for title, plot in (
         ("Safety against context", tradeoff_plot),
         ("Unsafe rate by category", heatmap),
-        ("Cost of a picture", cost_bars),
     ):
         drawn = plot(task)
         if drawn is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import TaskError
 from ..policy import Policy, find
+from .markdown import table
 from .tables import open_table
 
 COLUMNS = ("prompt", "caption", "text")
@@ -87,13 +88,12 @@ def table_of(counts: dict[str, WordCount], policy: Policy) -> str:
     """The counts as a Markdown table, in percent."""
     weighted = any(count.weight for count in counts.values())
     heads = ["list", "prompts", "acted on", *(["of the weight"] if weighted else []), *policy.categories]
-    lines = [f"| {' | '.join(heads)} |", f"|---{'|---:' * (len(heads) - 1)}|"]
+    rows = []
     for name, count in counts.items():
         share = [_percent(count.weight_found, count.weight)] if weighted else []
         by_category = [_percent(count.categories[category], count.prompts) for category in policy.categories]
-        cells = [name, str(count.prompts), _percent(count.found, count.prompts), *share, *by_category]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([name, str(count.prompts), _percent(count.found, count.prompts), *share, *by_category])
+    return "\n".join(table(heads, rows))
 
 
 def _percent(part: float, whole: float) -> str:

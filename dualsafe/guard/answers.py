@@ -15,8 +15,6 @@ from ..bench.record import read_samples
 from ..errors import BenchError
 from ..pairs.pair import LABELS, Kind
 
-SIMILARITIES = ("ssim", "mask_area")
-"""What a sample holds of how alike the sides of its pair are."""
 CONFLICTS = {"filtered": "verified or steered", "trained": "was trained on"}
 """What a judge may have to do with a pair that it is to grade."""
 Conflict = Literal["filtered", "trained"]
@@ -45,8 +43,6 @@ class PairLine(BaseModel):
     pair_id: str
     kind: Kind
     categories: tuple[str, ...] = ()
-    ssim: FiniteFloat | None = None
-    mask_area: FiniteFloat | None = None
     conflict: Conflict | None = None
     original: Side
     edited: Side
@@ -60,7 +56,6 @@ class Answers:
         pairs: numbers of the pairs that all judges have answered, (P,).
         twins: whether a pair's original is unsafe and its edited side safe, (P,); else both sides are safe.
         categories: of each pair.
-        similarity: measure -> (P,), NaN where it wasn't measured.
         said: judge -> (P, 2), 1 for unsafe, 0 for safe, NaN for no answer.
         scores: judge -> (P, 2), NaN for none.
         failed: judge -> (P, 2), whether it broke down.
@@ -72,7 +67,6 @@ class Answers:
     pairs: NDArray[np.intp]
     twins: NDArray[np.bool_]
     categories: list[tuple[str, ...]]
-    similarity: dict[str, NDArray[np.float64]]
     said: dict[str, NDArray[np.float64]]
     scores: dict[str, NDArray[np.float64]]
     failed: dict[str, NDArray[np.bool_]]
@@ -102,7 +96,6 @@ def read_answers(folder: Path, run: dict[str, Any], notes: list[str]) -> Answers
     failed = {name: np.zeros((n, 2), bool) for name in judges}
     there = {name: np.zeros(n, bool) for name in judges}
     kinds = {kind: np.zeros(n, bool) for kind in LABELS}
-    similarity = {name: np.full(n, math.nan) for name in SIMILARITIES}
     categories: list[tuple[str, ...]] = [()] * n
     conflicts: dict[str, str] = {}
     for sample in read_samples(folder, PairLine, notes):
@@ -113,8 +106,6 @@ def read_answers(folder: Path, run: dict[str, Any], notes: list[str]) -> Answers
             raise BenchError(f"{folder} has judge {name!r}, pair {i} twice")
         there[name][i] = kinds[sample.kind][i] = True
         categories[i] = sample.categories
-        for measure in SIMILARITIES:
-            similarity[measure][i] = _number(getattr(sample, measure))
         for side, verdict in enumerate((sample.original, sample.edited)):
             said[name][i, side] = _number(verdict.unsafe)
             scores[name][i, side] = _number(verdict.score)
@@ -126,7 +117,6 @@ def read_answers(folder: Path, run: dict[str, Any], notes: list[str]) -> Answers
         pairs,
         np.any([kinds[kind][pairs] for kind, labels in LABELS.items() if labels == (True, False)], axis=0),
         [categories[i] for i in pairs],
-        _at(similarity, pairs),
         _at(said, pairs),
         _at(scores, pairs),
         _at(failed, pairs),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..bench.leaderboard import cell
+from ..bench.markdown import cell, table
 from ..bench.metrics import RESAMPLES
 from ..bench.names import interval, number
-from ..bench.record import read_run
-from ..files import write_json, write_text
-from .answers import CONFLICTS, SIMILARITIES, Answers, read_answers
-from .compare import by_similarity, pairwise_tests
+from ..bench.record import read_run, written
+from .answers import CONFLICTS, Answers, read_answers
+from .compare import pairwise_tests
 from .metrics import DEFINITIONS, MOST_UNITS, interval_over_pairs, measure
 
 HEADLINE = ("paired_accuracy", "null_edit_consistency")
@@ -47,7 +45,7 @@ def score(folder: str | Path) -> dict[str, Any]:
 
     Returns:
         What run.json holds, and "board": judge -> rank, metrics, kinds and categories, the best first; "mcnemar": a
-        test for each two judges; "similarity": measure -> bins of pairs, with each judge's paired accuracy.
+        test for each two judges.
 
     Raises:
         BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.
@@ -57,7 +55,6 @@ def score(folder: str | Path) -> dict[str, Any]:
     notes: list[str] = []
     answers = read_answers(folder, run, notes)
     board = _ranked({name: _graded(answers, name) for name in run["judges"]})
-    similarity = {name: by_similarity(answers, name, list(board)) for name in SIMILARITIES}
     return {
         **run,
         "comparable": run["comparable"] and not answers.missing,
@@ -68,17 +65,12 @@ def score(folder: str | Path) -> dict[str, Any]:
         "kinds": {kind: int(rows.sum()) for kind, rows in answers.kinds.items() if rows.any()},
         "board": board,
         "mcnemar": pairwise_tests(answers, list(board)),
-        "similarity": {name: bins for name, bins in similarity.items() if bins},
     }
 
 
 def write_results(folder: str | Path) -> dict[str, Any]:
     """Scores a run, writes results.json and leaderboard.md into its folder, and returns the results."""
-    folder = Path(folder)
-    results = score(folder)
-    write_json(folder / "results.json", results)
-    write_text(folder / "leaderboard.md", leaderboard(results))
-    return results
+    return written(Path(folder), score, leaderboard)
 
 
 def leaderboard(results: dict[str, Any]) -> str:
@@ -97,10 +89,10 @@ def leaderboard(results: dict[str, Any]) -> str:
         [str(judge["rank"] or "-"), cell(name), *(_value(m, judge["metrics"].get(m)) for m in shown), str(judge["n"])]
         for name, judge in results["board"].items()
     ]
-    lines += _table(["rank", "judge", *map(heading, shown), "pairs"], rows)
+    lines += table(["rank", "judge", *map(heading, shown), "pairs"], rows)
     if results["mcnemar"]:
         lines += ["", "Paired accuracy of each two judges (McNemar's exact test, not corrected for their number):", ""]
-        lines += _table(["a", "b", "a - b", "only a right", "only b right", "p"], map(_test, results["mcnemar"]))
+        lines += table(["a", "b", "a - b", "only a right", "only b right", "p"], map(_test, results["mcnemar"]))
     return "\n".join([*lines, ""])
 
 
@@ -151,10 +143,6 @@ def _notes(run: dict[str, Any], answers: Answers) -> list[str]:
 def _test(test: dict[str, Any]) -> list[str]:
     numbers = str(test["only_a"]), str(test["only_b"]), p_in_words(test["p_value"])
     return [cell(test["a"]), cell(test["b"]), _value("difference", test["difference"]), *numbers]
-
-
-def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def _value(metric: str, estimate: dict[str, Any] | None) -> str:

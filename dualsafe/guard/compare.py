@@ -1,4 +1,4 @@
-"""Judges beside each other: tests of each two on the same pairs, and how they do as the sides get more alike."""
+"""Judges beside each other: tests of each two on the same pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..bench.metrics import mcnemar
 from .answers import Answers
-from .metrics import bins_of, difference_over_pairs, interval_over_pairs
+from .metrics import difference_over_pairs
 
 
 def pairwise_tests(answers: Answers, judges: list[str]) -> list[dict[str, Any]]:
@@ -24,20 +24,4 @@ def pairwise_tests(answers: Answers, judges: list[str]) -> list[dict[str, Any]]:
             **asdict(mcnemar(right[a], right[b])),
         }
         for a, b in combinations(judges, 2)
-    ]
-
-
-def by_similarity(answers: Answers, measure: str, judges: list[str]) -> list[dict[str, Any]]:
-    """Bins of pairs by rising similarity: their range and mean, and each judge's paired accuracy there."""
-    similarity = answers.similarity[measure][answers.twins]
-    right = {name: answers.both_right(name)[answers.twins] for name in judges}
-    return [
-        {
-            "low": float(similarity[rows].min()),
-            "high": float(similarity[rows].max()),
-            "mean": float(similarity[rows].mean()),
-            "n": len(rows),
-            "judges": {name: asdict(interval_over_pairs(right[name][rows])) for name in judges},
-        }
-        for rows in bins_of(similarity)
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bench.markdown import table as markdown_table
 from ..bench.metrics import TAIL, Estimate, bootstrap_interval
 from ..bench.plots import OTHERS, OURS, figure_of
 from .arms import ARMS
@@ -104,14 +105,14 @@ def table(results: dict[str, Any]) -> str:
         spread = f"mean and 95% interval over {len(results['seeds'])} seeds"
         lines += [f"## {name}: {test['headline']}, {spread}; {test['pictures']} pictures", ""]
         heads = ["n", *ARMS, *(f"{gap}, {over}" for gap in test["difference"] for over in ("seeds", "test pairs"))]
-        lines += [_line(heads), _line(["---"] * len(heads))]
+        rows = []
         for span in test["difference"]["paired - unpaired"]:
             arms = [test["curve"][arm].get(span, {}).get(test["headline"]) for arm in ARMS]
             gaps = [
                 gap[span][over] for gap in test["difference"].values() for over in ("over_seeds", "over_test_groups")
             ]
-            lines.append(_line([span, *(_cell(e) if e else "" for e in arms), *(_cell(e, "+") for e in gaps)]))
-        lines.append("")
+            rows.append([span, *(_cell(e) if e else "" for e in arms), *(_cell(e, "+") for e in gaps)])
+        lines += [*markdown_table(heads, rows), ""]
     for what, auc in results["real_or_edited"].items():
         lines += [f"Real or edited, null edits of {what}: AUC {_cell(auc)}; 0.5 is no cue.", ""]
     return "\n".join(lines)
@@ -158,10 +159,6 @@ def _band(axes: Axes, points: dict[int, dict[str, float]], label: str, colour: s
     low, value, high = ([e[name] for e in points.values()] for name in ("low", "value", "high"))
     axes.fill_between(list(points), low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
     axes.plot(list(points), value, color=colour, marker="o", markersize=4, label=label, zorder=3)
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _cell(e: dict[str, float], sign: str = "") -> str:

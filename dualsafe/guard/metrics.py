@@ -24,7 +24,6 @@ DEFINITIONS = {
 }
 MOST_UNITS = 5000
 """More pairs than that are resampled in so many groups, so that memory doesn't grow with them."""
-BINS = 5
 
 
 def interval_over_pairs(values: ArrayLike) -> Estimate:
@@ -84,17 +83,6 @@ def roc_curve(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     thresholds = np.unique(np.concatenate([unsafe, safe]))[::-1]
     rates = [1 - np.searchsorted(np.sort(side), thresholds, side="left") / len(side) for side in (safe, unsafe)]
     return np.concatenate([[0.0], rates[0]]), np.concatenate([[0.0], rates[1]])
-
-
-def bins_of(similarity: NDArray[np.float64]) -> list[NDArray[np.intp]]:
-    """The pairs in up to five bins of about equal size by rising similarity; none where all are alike or unmeasured."""
-    known = similarity[~np.isnan(similarity)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1))) if len(known) else known
-    if len(edges) < 2:
-        return []
-    bins = np.digitize(similarity, edges[1:-1])
-    found = [np.flatnonzero((bins == i) & ~np.isnan(similarity)) for i in range(len(edges) - 1)]
-    return [rows for rows in found if len(rows)]
 
 
 def _below(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Plots of judges on pairs: paired accuracy, ROC curves, similarity against accuracy, categories."""
+"""Plots of judges on pairs: paired accuracy, ROC curves."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bench.plots import INK, OURS, figure_of, heat, svg_of
+from ..bench.plots import INK, OURS, figure_of, svg_of
 from .metrics import roc_curve
 
 CHANCE = 0.25
-AXES = {"ssim": "SSIM of the two sides", "mask_area": "share of the picture that may differ"}
 _GREY = "#b8b8b8"
 _STEPS = 400  # points of a curve that a picture can show
 
@@ -58,42 +57,6 @@ def roc_curves(results: dict[str, Any], scores: dict[str, NDArray[np.float64]]) 
         axes.set_ylim(0, 1)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
         return svg_of(figure)
-
-
-def similarity_plot(results: dict[str, Any]) -> bytes | None:
-    """SVG of each judge's paired accuracy as the sides get more alike; None where that wasn't measured."""
-    found = results["similarity"]
-    if not found:
-        return None
-    with figure_of(1.4 + 3.6 * len(found), 3.4) as figure:
-        panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-        for axes, (name, bins) in zip(panels, found.items()):
-            places = np.array([each["mean"] for each in bins])
-            apart = 0.008 * (places.max() - places.min() or 1.0)
-            for i, (judge, about) in enumerate(results["board"].items()):
-                estimates = [each["judges"][judge] for each in bins]
-                values = [e["value"] for e in estimates]
-                reach = [[e["value"] - e["low"] for e in estimates], [e["high"] - e["value"] for e in estimates]]
-                axes.errorbar(places + i * apart, values, yerr=reach, marker="o", markersize=4, elinewidth=0.7,
-                              label=judge, **_line(i, about))  # fmt: skip
-            axes.axhline(CHANCE, color="#c62828", linestyle=":", linewidth=1)
-            axes.set_xlabel(AXES[name])
-            axes.set_ylim(-0.04, 1.04)
-            axes.grid(color="#eeeeee", linewidth=0.8, zorder=0)
-        panels[0].set_ylabel("paired accuracy")
-        figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3)
-        return svg_of(figure)
-
-
-def category_map(results: dict[str, Any]) -> bytes | None:
-    """SVG of paired accuracy, judges by categories; None without categories."""
-    judges = list(results["board"])
-    names = sorted({category for judge in results["board"].values() for category in judge["categories"]})
-    if not names:
-        return None
-    found = [[results["board"][judge]["categories"][name] for name in names] for judge in judges]
-    labels = [f"{name} ({each['n']})" for name, each in zip(names, found[0])]
-    return heat(judges, labels, [[each["value"] for each in row] for row in found], "paired accuracy", "Blues")
 
 
 def _line(i: int, judge: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,11 @@ import numpy as np
 from pydantic import BaseModel
 
 from ..bench.environment import machine, versions
-from ..bench.leaderboard import cell
+from ..bench.markdown import cell, table
 from ..bench.metrics import Estimate, bootstrap_interval
 from ..bench.names import interval, number
-from ..bench.record import RESULTS, Record, read_run, read_samples
+from ..bench.record import Record, read_run, read_samples, written
 from ..errors import BenchError
-from ..files import write_json, write_text
 from ..judges import Judge, ask, name_of
 from .labelled import Labelled, read_labelled
 
@@ -96,11 +95,7 @@ def grade(
 
 def write_results(folder: str | Path) -> dict[str, Any]:
     """Scores a run, writes results.json and leaderboard.md into its folder, and returns the results."""
-    folder = Path(folder)
-    results = score(folder)
-    write_json(folder / RESULTS, results)
-    write_text(folder / "leaderboard.md", leaderboard(results))
-    return results
+    return written(Path(folder), score, leaderboard)
 
 
 def score(folder: Path) -> dict[str, Any]:
@@ -129,12 +124,11 @@ def leaderboard(results: dict[str, Any]) -> str:
     for policy, judges in results["board"].items():
         shown = [metric for metric in DEFINITIONS if any(metric in found for found in judges.values())]
         lines += ["", f"## {cell(policy) or 'the set has one policy'}", ""]
-        lines += ["| judge | told the policy | " + " | ".join(m.replace("_", " ") for m in shown) + " | pictures |"]
-        lines += ["|---" * (len(shown) + 3) + "|"]
+        rows = []
         for judge, found in judges.items():
             told, n = "yes" if results["told"][judge] else "no", max((e["n"] for e in found.values()), default=0)
-            values = (_value(metric, found.get(metric)) for metric in shown)
-            lines.append("| " + " | ".join([cell(judge), told, *values, str(n)]) + " |")
+            rows.append([cell(judge), told, *(_value(metric, found.get(metric)) for metric in shown), str(n)])
+        lines += table(["judge", "told the policy", *(m.replace("_", " ") for m in shown), "pictures"], rows)
     if results["across"]:
         lines += ["", f"{ACROSS.replace('_', ' ')} ({_ACROSS}):", ""]
         lines += [f"- {cell(judge)}: {_value(ACROSS, found)}" for judge, found in results["across"].items()]

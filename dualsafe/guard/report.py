@@ -18,7 +18,7 @@ from ..files import write_text
 from ..pairs.read import read_pairs
 from .answers import CONFLICTS, Answers, PairLine, read_answers
 from .board import BARE, columns, heading, p_in_words, write_results
-from .plots import accuracy_bars, category_map, roc_curves, similarity_plot
+from .plots import accuracy_bars, roc_curves
 
 WORST = 12
 _TEMPLATE = Path(__file__).parent / "report.html.jinja"
@@ -87,8 +87,6 @@ def _plots(results: dict[str, Any], answers: Answers) -> Iterator[tuple[str, str
     for title, drawn in (
         ("Paired accuracy", accuracy_bars(results)),
         ("ROC curves", roc_curves(results, scores)),
-        ("Similarity against accuracy", similarity_plot(results)),
-        ("Paired accuracy by category", category_map(results)),
     ):
         if drawn is not None:
             yield title, data_uri("image/svg+xml", drawn)
