@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from dataclasses import replace
 from importlib import import_module
 
@@ -15,11 +16,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from dualsafe.bench import launch as launching
-from dualsafe.bench.features import frechet_distance, kernel_distance, packed, unpacked
+from dualsafe.bench.features import Kept, frechet_distance, kernel_distance, packed
 from dualsafe.bench.launch import Settings, launch
 from dualsafe.bench.leaderboard import leaderboard
 from dualsafe.bench.measure import against_stock, perceived
-from dualsafe.bench.perceptual import HUB, NONE, Inception, Lpips, instrument
+from dualsafe.bench.perceptual import Inception, Lpips, instrument
 from dualsafe.bench.score import score
 from dualsafe.bench.tasks import resolve_task
 from dualsafe.cli import app
@@ -93,6 +94,13 @@ def noise(*seeds: int, size: int = 40) -> list[Image.Image]:
     ]
 
 
+def kept_of(texts) -> Kept:
+    kept = Kept()
+    for text in texts:
+        kept.add(text)
+    return kept
+
+
 # The measures
 
 
@@ -110,10 +118,21 @@ def test_distances_are_those_of_torchmetrics(pictures):
 def test_half_precision_in_the_record_does_not_move_the_distances():
     rng = np.random.default_rng(0)
     a, b = np.abs(rng.normal(0.4, 0.3, (50, 2048))), np.abs(rng.normal(0.45, 0.3, (50, 2048)))
-    kept = [np.stack([unpacked(packed(row)) for row in x]) for x in (a, b)]
+    kept = [kept_of(map(packed, x)).rows for x in (a, b)]
     assert len(packed(a[0])) < 5500
     for distance in (frechet_distance, kernel_distance):
         assert distance(*kept).value == pytest.approx(distance(a, b).value, rel=1e-3)
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_distances_hold_no_whole_task_in_memory(distance):
+    rng = np.random.default_rng(0)
+    a, b = (kept_of(map(packed, rng.normal(size=(6000, 64)).astype("<f2"))).rows for _ in range(2))
+    tracemalloc.start()
+    distance(a, b)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6000 * 64 * 8  # one of the two in float64
 
 
 def test_lpips_is_none_for_equal_pictures_and_what_the_network_says_for_others():
@@ -215,29 +234,16 @@ def test_absent_packages_are_named_with_their_extra(kind, tmp_path, monkeypatch)
 
 
 @KINDS
-def test_torch_hubs_cache_is_used_where_a_task_names_the_metric_and_nothing_is_fetched(kind, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("the network was asked"))
+def test_a_file_measures_every_task_and_without_one_those_that_name_the_metric_say_so(kind, monkeypatch):
     coco, benign = resolve_task("coco"), resolve_task("picto-benign")
-    found, lacking = instrument(kind, HUB, [coco, benign], "cpu")
-    assert not found and kind.weights.file in lacking[0] and kind.weights.option in lacking[0]
-    assert str(tmp_path / "hub" / "checkpoints") in lacking[0]
-    assert instrument(kind, HUB, [benign], "cpu") == instrument(kind, NONE, [coco], "cpu") == ({}, [])
-    monkeypatch.setattr(kind, "from_file", lambda path, device: (path.name, device))
-    kind.weights.in_hub.parent.mkdir(parents=True)
-    kind.weights.in_hub.touch()
-    assert instrument(kind, HUB, [coco, benign], "cpu") == ({"coco": (kind.weights.file, "cpu")}, [])
-
-
-@KINDS
-def test_what_is_wrong_with_torch_hubs_file_stops_no_run_but_a_named_file_does(kind, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    kind.weights.in_hub.parent.mkdir(parents=True)
-    kind.weights.in_hub.write_bytes(b"<html>")
-    found, lacking = instrument(kind, HUB, [resolve_task("coco")], "cpu")
-    assert not found and "not measured" in lacking[0] and "can't be loaded" in lacking[0]
-    with pytest.raises(CheckpointError):
-        instrument(kind, str(kind.weights.in_hub), [resolve_task("picto-benign")], "cpu")
+    found, (lacking,) = instrument(kind, None, [coco, benign], "cpu")
+    assert not found and kind.weights.file in lacking and kind.weights.option in lacking
+    assert instrument(kind, None, [benign], "cpu") == ({}, [])
+    monkeypatch.setattr(kind, "from_file", lambda path, device: (path, device))
+    assert instrument(kind, "a.pth", [coco, benign], "cpu") == (
+        dict.fromkeys(("coco", "picto-benign"), ("a.pth", "cpu")),
+        [],
+    )
 
 
 # Runs
@@ -267,7 +273,7 @@ def test_a_run_measures_lpips_everywhere_and_fid_where_nothing_should_change(don
     assert "fid" not in explicit["negative-prompt"]["metrics"]
     assert (results["lpips"], results["inception"]) == ("small", "small")
     features = [json.loads(line)["features"] for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
-    assert {len(unpacked(text)) for text in features[-9:]} == {8}
+    assert kept_of(features[-9:]).rows.shape == (9, 8)
 
 
 def test_what_a_method_takes_from_benign_pictures_is_measured_too(done):
@@ -282,11 +288,10 @@ def test_fid_and_lpips_are_scored_again_without_their_networks(done):
 
 def test_a_run_goes_on_only_with_the_weights_that_it_began_with(done, picto_dual):
     with pytest.raises(BenchError, match="its lpips is 'small', now None"):
-        launch(replace(QUICK, lpips=NONE, inception=NONE), picto_dual, done[0], resume=True)
+        launch(QUICK, picto_dual, done[0], resume=True)
 
 
-def test_a_task_that_goes_without_says_in_the_results_what_to_put_where(picto_dual, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+def test_a_task_that_goes_without_says_in_the_results_what_to_name(picto_dual, tmp_path):
     (tmp_path / "mine.csv").write_text("prompt\na cat\na dog\n")
     (tmp_path / "mine.yaml").write_text(
         "name: mine\ndescription: Own prompts.\nkind: benign\npolicy: picto\npolicy_hash: null\ndata_hash: null\n"
@@ -296,7 +301,7 @@ def test_a_task_that_goes_without_says_in_the_results_what_to_put_where(picto_du
     results = launch(replace(settings, files={"mine": str(tmp_path / "mine.csv")}), picto_dual, tmp_path / "out")
     text = leaderboard(results)
     assert len(results["notes"]) == 2 and "Not measured: LPIPS, FID, KID." in text
-    assert "put alexnet-owt-7be5be79.pth from download" in text and "--inception" in text
+    assert "name alexnet-owt-7be5be79.pth, from download" in text and "--inception" in text
 
 
 def test_weights_that_would_measure_nothing_are_refused(picto_dual, tmp_path):

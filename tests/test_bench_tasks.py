@@ -153,10 +153,7 @@ def test_a_bad_task_is_refused_with_the_place(tmp_path, changed, said):
     [
         (b"", "valid dictionary"),
         (b"name: [", "not plain YAML"),
-        (b"a: &a [1]\nb: *a", "aliases are not accepted"),
-        (b"name: a\nname: b", "stands twice"),
         (b"name: \xff", "not UTF-8"),
-        (b"#" * 1_000_001, "over 1000000 bytes"),
     ],
 )
 def test_a_file_that_is_no_task_is_refused(tmp_path, text, said):

@@ -19,7 +19,7 @@ from .attacks import ATTACKS
 from .clip_score import ClipScorer
 from .concept_distance import Concepts
 from .environment import machine, source_state, versions
-from .perceptual import HUB, Inception, Lpips, instrument
+from .perceptual import Inception, Lpips, instrument
 from .readers import Prompts, read_task
 from .record import COMPARED, Record
 from .run import REFERENCE, Runner, TaskRun
@@ -35,6 +35,13 @@ DEFAULT_METHODS: tuple[str, ...] = (
 )  # fmt: skip
 
 
+_SAID = (
+    "guard", "clip", "model", "steps", "guidance_scale", "seeds", "limit", "batch_size", "budget", "attack_seed",
+    "row_sizes",
+)  # fmt: skip
+"""Settings that `run.json` holds as they are."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a run is.
@@ -44,8 +51,8 @@ class Settings:
         files: task name -> data file.
         judges: specs of `load_judge`; they measure.
         clip: folder of a CLIP checkpoint of transformers, for the CLIP score.
-        lpips, inception: files of weights for LPIPS, and for FID and KID on prompts that aren't unsafe; "hub" takes
-            those in torch hub's cache for the tasks that name these metrics, "none" takes none.
+        lpips, inception: files of weights for LPIPS, and for FID and KID on prompts that aren't unsafe; None leaves
+            them out.
         guard: spec of the judge in our methods' loop; never one that measures.
         seeds: pictures of each prompt.
         limit: prompts of each task; None takes all.
@@ -64,8 +71,8 @@ class Settings:
     judges: tuple[str, ...] = ("picto",)
     guard: str | None = "picto-guard"
     clip: str | None = None
-    lpips: str = HUB
-    inception: str = HUB
+    lpips: str | None = None
+    inception: str | None = None
     seeds: int = 1
     limit: int | None = None
     steps: int = 25
@@ -130,7 +137,7 @@ def launch(
     inception, no_inception = instrument(Inception, settings.inception, harmless, device)
     space = "picto" if reader else "clip" if settings.clip else None
     features = {task.name: "inception" if task.name in inception else space for task in tasks}
-    run = _described(settings, list(order), list(judges), features, tasks, prompts, command)
+    run = _described(settings, list(order), list(judges), features, prompts, totals, command)
     run |= {"lpips": _weights(lpips), "inception": _weights(inception), "notes": no_lpips + no_inception}
     record = Record(out, run, COMPARED, resume)
     sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
@@ -195,19 +202,19 @@ def _described(
     methods: list[str],
     judges: list[str],
     features: dict[str, str | None],
-    tasks: list[Task],
     prompts: list[Prompts],
+    totals: list[int],
     command: str | None,
 ) -> dict[str, Any]:
     """What `run.json` holds."""
     described = {}
-    for task, each in zip(tasks, prompts):
-        policy = resolve(task.policy)
+    for each, total in zip(prompts, totals):
+        task, policy = each.task, resolve(each.task.policy)
         for attack in settings.attacks or (None,):
             described[_name(task, attack)] = {
                 "kind": task.kind,
-                "prompts": each.counts.prompts,
-                "n_original": each.counts.prompts * settings.seeds,
+                "prompts": total,
+                "n_original": total * settings.seeds,
                 "data_hash": each.data_hash,
                 "policy": f"{policy.id}@{policy.hash}",
                 "metrics": list(task.metrics),
@@ -218,19 +225,9 @@ def _described(
         "tasks": described,
         "methods": methods,
         "judges": judges,
-        "guard": settings.guard,
-        "clip": settings.clip,
         "judge_specs": list(settings.judges),
-        "row_sizes": settings.row_sizes,
         "safety_checker": "off",
-        "model": settings.model,
-        "steps": settings.steps,
-        "guidance_scale": settings.guidance_scale,
-        "seeds": settings.seeds,
-        "limit": settings.limit,
-        "batch_size": settings.batch_size,
-        "budget": settings.budget,
-        "attack_seed": settings.attack_seed,
+        **{name: getattr(settings, name) for name in _SAID},
         "data": {name: [task["data_hash"], task["policy"], task["prompts"]] for name, task in described.items()},
         "comparable": settings.limit is None and all(each.task.pins(each.data_hash) for each in prompts),
         "versions": versions(),

@@ -19,9 +19,6 @@ from ..errors import BenchError, CheckpointError
 from ..files import sha256_of
 from .tasks import Task
 
-HUB, NONE = "hub", "none"
-"""What stands for a file's name: the one in torch hub's cache, if it lies there, and none at all."""
-
 
 @dataclass(frozen=True)
 class Weights:
@@ -30,9 +27,9 @@ class Weights:
     Attributes:
         measure: what it is called.
         metrics: the names of its metrics.
-        file: their name, in torch hub's cache too.
+        file: their name.
         source: where they are to be had.
-        option: how a run is told another file.
+        option: how a run is told where they lie.
     """
 
     measure: str
@@ -42,16 +39,10 @@ class Weights:
     option: str
 
     @property
-    def in_hub(self) -> Path:
-        return Path(torch.hub.get_dir()) / "checkpoints" / self.file
-
-    @property
     def missing(self) -> str:
-        """What to put where."""
-        folder = str(self.in_hub.parent).replace(str(Path.home()), "~", 1)
+        """What to do where a task goes without."""
         return (
-            f"{self.measure} not measured, for want of weights: put {self.file} from {self.source} into {folder}, "
-            f"or name a file by {self.option}."
+            f"{self.measure} not measured, for want of weights: name {self.file}, from {self.source}, by {self.option}."
         )
 
 
@@ -146,33 +137,24 @@ Instrument = TypeVar("Instrument", Lpips, Inception)
 
 
 def instrument(
-    kind: type[Instrument], file: str, tasks: Sequence[Task], device: str
+    kind: type[Instrument], file: str | None, tasks: Sequence[Task], device: str
 ) -> tuple[dict[str, Instrument], list[str]]:
-    """The instrument for each task that it measures, by name; and what to do where tasks go without.
-
-    A file that is named measures every task, the one in torch hub's cache those that name a metric of its.
+    """The instrument for each task, by name; and what to do where tasks that name its metrics go without.
 
     Args:
-        file: a path, HUB or NONE.
+        file: of the weights; None measures nothing.
 
     Raises:
-        BenchError: a path, and no task.
-        CheckpointError, ImportError: a path that can't be used.
+        BenchError: a file, and no task.
+        CheckpointError, ImportError: a file that can't be used.
     """
     weights = kind.weights
-    if file not in (HUB, NONE) and not tasks:
+    if file is None:
+        lacking = any(not weights.metrics.isdisjoint(task.metrics) for task in tasks)
+        return {}, [weights.missing] if lacking else []
+    if not tasks:
         raise BenchError(f"{weights.option} {file}: {weights.measure} would measure none of this run's tasks")
-    measured = [task.name for task in tasks if file != HUB or not weights.metrics.isdisjoint(task.metrics)]
-    if file == NONE or not measured:
-        return {}, []
-    if file != HUB:
-        return dict.fromkeys(measured, kind.from_file(file, device)), []
-    if not weights.in_hub.is_file():
-        return {}, [weights.missing]
-    try:
-        return dict.fromkeys(measured, kind.from_file(weights.in_hub, device)), []
-    except (ImportError, CheckpointError) as error:
-        return {}, [f"{weights.measure} not measured: {error}."]
+    return dict.fromkeys((task.name for task in tasks), kind.from_file(file, device)), []
 
 
 def _needed(module: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 GUIDANCE = (1, 30)
 SIZES = (64, 2048)
@@ -39,21 +39,14 @@ class PromptRow:
 
 
 class Notes:
-    """What was changed or left out, and in which rows.
-
-    Attributes:
-        closed: further notes are dropped.
-    """
+    """What was changed or left out, and in which rows."""
 
     def __init__(self) -> None:
-        self.closed = False
         self._rows: dict[str, list[int]] = {}
         self._first: dict[str, str] = {}
 
     def add(self, text: str, number: int, value: Any = None) -> None:
         """Notes it of row `number`; `value` is what stood there."""
-        if self.closed:
-            return
         self._rows.setdefault(text, []).append(number)
         if value is not None:
             self._first.setdefault(text, repr(value)[:60])
@@ -139,13 +132,13 @@ class RowReader:
         if field not in self.columns:
             return default
         value = self._cell(field, cells)
-        parse, accepted = _FIELDS[field]
-        parsed = None if missing(value) else parse(value)
-        if parsed is None:
+        kind, accepted = _FIELDS[field]
+        try:
+            return kind.validate_python(None if isinstance(value, bool) else value)
+        except ValidationError:
             wrong = "missing" if missing(value) else f"not {accepted}"
             self.notes.add(f"{field} is {wrong}, {instead} is taken", number, None if missing(value) else value)
             return default
-        return parsed
 
 
 def missing(value: Any) -> bool:
@@ -159,34 +152,16 @@ def entries(value: Any, separator: str) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts if not missing(part))
 
 
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return None if isinstance(value, bool) or not math.isfinite(number) else number
-
-
-def _whole(value: Any) -> int | None:
-    try:
-        return int(str(value))  # not by way of a float, which rounds large seeds
-    except ValueError:
-        number = _number(value)
-        return int(number) if number is not None and number.is_integer() else None
-
-
-def _within(parse: Callable[[Any], Any], low: int, high: int, step: int = 1) -> Callable[[Any], Any]:
-    def checked(value: Any) -> Any:
-        number = parse(value)
-        return number if number is not None and low <= number <= high and not (step > 1 and number % step) else None
-
-    return checked
-
-
-_FIELDS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "seed": (_within(_whole, 0, MAX_SEED), f"a whole number in [0, {MAX_SEED}]"),
-    "guidance_scale": (_within(_number, *GUIDANCE), f"a number in [{GUIDANCE[0]}, {GUIDANCE[1]}]"),
-    **dict.fromkeys(
-        ("height", "width"), (_within(_whole, *SIZES, step=8), f"a multiple of 8 in [{SIZES[0]}, {SIZES[1]}]")
+_SIDE = (
+    TypeAdapter(Annotated[int, Field(ge=SIZES[0], le=SIZES[1], multiple_of=8)]),
+    f"a multiple of 8 in [{SIZES[0]}, {SIZES[1]}]",
+)
+_FIELDS: dict[str, tuple[TypeAdapter, str]] = {
+    "seed": (TypeAdapter(Annotated[int, Field(ge=0, le=MAX_SEED)]), f"a whole number in [0, {MAX_SEED}]"),
+    "guidance_scale": (
+        TypeAdapter(Annotated[float, Field(ge=GUIDANCE[0], le=GUIDANCE[1])]),
+        f"a number in [{GUIDANCE[0]}, {GUIDANCE[1]}]",
     ),
+    "height": _SIDE,
+    "width": _SIDE,
 }

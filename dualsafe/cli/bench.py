@@ -92,15 +92,10 @@ def run(
     judge: Annotated[list[str] | None, typer.Option(help="Who measures, once for each; picto's for picto.")] = None,
     guard: Annotated[str | None, typer.Option(help="Who is in the loop of +preview and +verify.")] = None,
     clip: Annotated[str | None, typer.Option(help="Folder of a CLIP checkpoint, for the CLIP score.")] = None,
-    lpips: Annotated[
-        str, typer.Option(metavar="FILE", help="AlexNet's weights for LPIPS; hub: torch hub's, if there; or none.")
-    ] = "hub",
+    lpips: Annotated[str | None, typer.Option(metavar="FILE", help="AlexNet's weights, for LPIPS.")] = None,
     inception: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="Inception's weights, for FID and KID of benign tasks; hub or none, as for LPIPS."
-        ),
-    ] = "hub",
+        str | None, typer.Option(metavar="FILE", help="Inception's weights, for FID and KID of benign tasks.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="So many prompts of each task.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 25,
