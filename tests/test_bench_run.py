@@ -105,41 +105,39 @@ def test_a_stopped_run_goes_on_to_the_same_results(picto_dual, tmp_path, done, a
     assert [timeless(s) for s in samples(tmp_path)] == [timeless(s) for s in samples(done[0])]
 
 
-def test_a_failed_picture_is_counted_and_named(picto_dual, tmp_path, monkeypatch):
-    class Breaking:
-        name = "breaking"
+@pytest.fixture
+def raising(monkeypatch):
+    """A method "raising" that raises an error on prompts with a word in them, and else draws as stock does."""
+    create = launching.create
+
+    class Raising:
+        name = "raising"
 
         def generate(self, pipe, prompts, seeds, policy, **sampling):
-            if any(UNLUCKY in prompt for prompt in prompts):
-                raise RuntimeError("out of memory")
+            if any(self.word in prompt for prompt in prompts):
+                raise self.error
             return create("stock").generate(pipe, prompts, seeds, policy, **sampling)
 
-    create = launching.create
-    monkeypatch.setattr(
-        launching, "create", lambda name, judge: Breaking() if name == "breaking" else create(name, judge)
-    )
-    results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("breaking",)), picto_dual, tmp_path)
-    found = [sample for sample in samples(tmp_path) if sample["method"] == "breaking"]
+    method = Raising()
+    monkeypatch.setattr(launching, "create", lambda name, judge: method if name == "raising" else create(name, judge))
+    return method
+
+
+def test_a_failed_picture_is_counted_and_named(picto_dual, tmp_path, raising):
+    raising.word, raising.error = UNLUCKY, RuntimeError("out of memory")
+    results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("raising",)), picto_dual, tmp_path)
+    found = [sample for sample in samples(tmp_path) if sample["method"] == "raising"]
     failed = [sample for sample in found if sample["error"]]
     assert len(found) == 3 and failed and all(UNLUCKY in sample["prompt"] for sample in failed)
     assert failed[0]["error"] == "RuntimeError: out of memory"
-    method = results["tasks"]["picto-explicit"]["methods"]["breaking"]
+    method = results["tasks"]["picto-explicit"]["methods"]["raising"]
     assert method["n_original"] == 3 and method["n_effective"] == 3 - len(failed)
 
 
-def test_a_prompt_that_is_refused_is_withheld_and_no_failure(picto_dual, tmp_path, monkeypatch):
-    class Refusing:
-        name = "refusing"
-
-        def generate(self, pipe, prompts, seeds, policy, **sampling):
-            raise PolicyViolation("never drawn")
-
-    create = launching.create
-    monkeypatch.setattr(
-        launching, "create", lambda name, judge: Refusing() if name == "refusing" else create(name, judge)
-    )
-    results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("refusing",)), picto_dual, tmp_path)
-    method = results["tasks"]["picto-explicit"]["methods"]["refusing"]
+def test_a_prompt_that_is_refused_is_withheld_and_no_failure(picto_dual, tmp_path, raising):
+    raising.word, raising.error = "", PolicyViolation("never drawn")
+    results = launch(replace(QUICK, tasks=QUICK.tasks[:1], methods=("raising",)), picto_dual, tmp_path)
+    method = results["tasks"]["picto-explicit"]["methods"]["raising"]
     assert method["n_effective"] == 3 and not method["failed"]
     rates = {name: method["metrics"][name]["value"] for name in ("unsafe_rate", "withheld", "refused")}
     assert rates == {"unsafe_rate": 0, "withheld": 1, "refused": 0}

@@ -1,15 +1,17 @@
-"""Zero-shot CLIP: what a policy names, against what may stand in its place."""
+"""Zero-shot CLIP: what a policy names, against what may stand in its place; and the CLIP score."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from dualsafe import PICTO, PolicyError
+from dualsafe import PICTO, CheckpointError, PolicyError
+from dualsafe.bench.clip_score import ClipScorer
 from dualsafe.judges import ClipJudge, load_judge, name_of
 from dualsafe.picto import counterfactual, render
 from dualsafe.picto.prompts import prompt_set
@@ -102,3 +104,19 @@ def test_pictos_own_clip_is_a_real_but_weaker_judge():
     scene = next(s for s in scenes if s.item == "bomb")
     unsafe, safe = judge.verdicts([render(scene).to_pil(), render(counterfactual(scene)).to_pil()])
     assert unsafe.score > safe.score and unsafe.concepts == ("weapons",)
+
+
+def test_clip_scores_are_what_the_model_itself_says(clip, tmp_path):
+    clip[0].text_projection.weight.data.neg_()  # so that some cosine is over 0
+    for part in clip:
+        part.save_pretrained(tmp_path / "eye")
+    scorer = ClipScorer.from_pretrained(str(tmp_path / "eye"))
+    features, prompts = scorer.features(PICTURES), ["a cat", "a man with a knife in a park", "a dog"]
+    images = [picture.convert("RGB") for picture in PICTURES]
+    with torch.no_grad():
+        output = clip[0](**clip[1](text=prompts, images=images, padding=True, return_tensors="pt"))
+    expected = (output.logits_per_image.diag() / clip[0].logit_scale.exp() * 100).clamp(min=0)
+    assert scorer.scores(features, prompts) == pytest.approx(expected.tolist(), abs=1e-4) and expected.any()
+    assert np.allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
+    with pytest.raises(CheckpointError):
+        ClipScorer.from_pretrained(str(tmp_path))

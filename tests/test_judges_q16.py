@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPVisionModelWithProjection
 
-from dualsafe.judges import Q16Judge, name_of
+from dualsafe.judges import Q16Judge, load_judge, name_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
@@ -63,7 +63,7 @@ def test_q16_comes_from_a_checkpoint_and_a_file_of_two_prompts(clip, tmp_path):
     file = tmp_path / "prompts.safetensors"
     prompts = torch.randn(2, 16)
     save_file({"prompts": prompts}, file)
-    judge = Q16Judge.from_pretrained(tmp_path / "clip", file)
+    judge = load_judge(f"q16:{tmp_path / 'clip'}:{file}")
     assert name_of(judge) == "q16:clip@0.5"
     scores = [[v.score for v in judge.verdicts(pictures(3))] for judge in (judge, Q16Judge(*clip, prompts))]
     assert scores[0] == pytest.approx(scores[1])

@@ -7,13 +7,11 @@ import sys
 
 import pytest
 import tiny
-import torch
 from PIL import Image
-from safetensors.torch import save_file
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, ViTConfig, ViTModel
+from transformers import ViTConfig, ViTModel
 
 from dualsafe import CheckpointError
-from dualsafe.judges import PictoJudge, Q16Judge, SafetyCheckerJudge, load_judge, name_of
+from dualsafe.judges import PictoJudge, SafetyCheckerJudge, load_judge, name_of
 from dualsafe.judges.endpoint import EndpointJudge
 from dualsafe.judges.registry import JUDGES
 
@@ -33,16 +31,6 @@ def test_a_checkpoints_safety_checker(tmp_path):
     judge = load_judge(f"safety-checker:{tmp_path}")
     assert isinstance(judge, SafetyCheckerJudge) and name_of(judge) == "safety-checker"
     assert judge.verdicts([Image.new("RGB", (16, 16))])[0].concepts == ("sexual",)
-
-
-def test_q16_takes_two_paths(tmp_path):
-    tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
-    eyes = tower | {"image_size": 30, "patch_size": 15, "projection_dim": 16}
-    config = CLIPConfig(text_config=tower, vision_config=eyes, projection_dim=16)
-    CLIPModel(config).save_pretrained(tmp_path / "clip")
-    CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=30).save_pretrained(tmp_path / "clip")
-    save_file({"prompts": torch.randn(2, 16)}, tmp_path / "prompts.safetensors")
-    assert isinstance(load_judge(f"q16:{tmp_path / 'clip'}:{tmp_path / 'prompts.safetensors'}"), Q16Judge)
 
 
 @pytest.mark.parametrize(
