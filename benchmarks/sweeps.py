@@ -2,7 +2,8 @@
 
     python benchmarks/sweeps.py levels                  # each level, mask and composite, on explicit prompts
     python benchmarks/sweeps.py settings --limit 50     # why the defaults are what they are: one at a time, at level 1
-    python benchmarks/sweeps.py sources                 # where the safe condition comes from, and judges, on every set
+    python benchmarks/sweeps.py loops                   # words, watch and judges, on every set
+    python benchmarks/sweeps.py preview                 # when a preview can be trusted: what it misses, what it changes
     python benchmarks/sweeps.py dial --limit 50         # unsafe rate over levels 0, 0.05 .. 1
     python benchmarks/sweeps.py uncalibrated --limit 50 # the level itself as the weight: the calibration comes from it
     python benchmarks/sweeps.py knob docs/img/knob.png  # a picture of the dial
@@ -84,13 +85,16 @@ SWEEPS = {
         ),
         seed=1,
     ),
-    "sources": Sweep(
+    "loops": Sweep(
         "effect",
-        (
-            OURS, f"{OURS}+preview", f"{OURS}+verify", f"{OURS}:scope=words",
-            *(f"{OURS}:sources={v}" for v in ("shift", "rewrite+shift", "rewrite+negative")),
-        ),
+        (OURS, f"{OURS}+preview", f"{OURS}+verify", f"{OURS}:scope=words"),
         tuple(PROMPT_SETS),
+    ),
+    "preview": Sweep(
+        "preview",
+        tuple(f"{OURS}+preview:preview={v}" for v in (0.2, 0.3, 0.4, 0.5, 0.6)),
+        ("implicit", "benign", "neighbour"),
+        seed=4,
     ),
     "dial": Sweep("dial", tuple(f"{OURS}:safety_level={v}" for v in LEVELS), ("explicit", "implicit"), seed=2),
     "uncalibrated": Sweep(

@@ -20,7 +20,7 @@ from dualsafe.baselines.edited import Edited
 from dualsafe.baselines.esd import ESD
 from dualsafe.baselines.protocol import concept_text, concepts
 from dualsafe.baselines.registry import OURS, names
-from dualsafe.baselines.safree import SAFREE
+from dualsafe.baselines.safree import SAFREE, projection, projector, triggers
 from dualsafe.baselines.sld import PRESETS, SLDByCategory
 from dualsafe.baselines.uce import UCE
 from dualsafe.config import UNCALIBRATED
@@ -165,9 +165,9 @@ def test_unknown_names_and_missing_judges_are_refused():
 
 
 def test_our_methods_take_any_setting_by_name():
-    options = create("dualsafe-max:tau=0.1,mask_floor=none,sources=rewrite+shift,preview=none").options
+    options = create("dualsafe-max:tau=0.1,mask_floor=none,scope=words,preview=none").options
     settings = MethodSettings(tau=0.1, mask_floor=None)
-    assert options == {"settings": settings, "sources": ("rewrite", "shift"), "preview": None}
+    assert options == {"settings": settings, "scope": "words", "preview": None}
     assert create("dualsafe-max:dial=uncalibrated").options["settings"].dial == UNCALIBRATED
     for wrong in ("dualsafe-max:tua=0.1", "dualsafe-max:tau", "dualsafe-max:tau=2"):
         with pytest.raises(ValueError, match=r"must be KEY=VALUE, its key one of tau|must be a number in"):
@@ -353,3 +353,26 @@ def test_a_plain_pipeline_is_untouched_by_a_method_in_use(tiny_dual):
     other = StableDiffusionPipeline(**tiny_dual.components, requires_safety_checker=False)
     create("sld-max").generate(tiny_dual, PROMPTS, SEEDS, POLICY, **SAMPLING)
     assert other.unet is tiny_dual.unet
+
+
+def test_a_projector_keeps_its_span_and_nothing_else():
+    torch.manual_seed(0)
+    vectors = torch.randn(3, 10)
+    p = projector(vectors)
+    assert torch.allclose(vectors @ p, vectors, atol=1e-5) and torch.allclose(p @ p, p, atol=1e-5)
+    assert torch.allclose(projector(torch.cat([vectors, vectors[:1]])), p, atol=1e-5)
+    outside = torch.randn(10)
+    outside -= outside @ p
+    assert (outside @ p).norm() < 1e-5
+
+
+def test_safree_finds_the_part_that_carries_the_concept():
+    concept, rest = torch.eye(4)[0], torch.eye(4)[1:]
+    p = projector(concept[None])
+    whole = concept + rest.sum(0)
+    without = torch.stack([whole - concept, *(whole - r for r in rest)])
+    assert triggers(without, p).tolist() == [True, False, False, False]
+    tokens = torch.stack([concept + rest[0], rest[1]])
+    moved = projection(tokens, without, p)
+    assert torch.allclose(moved @ concept, torch.zeros(2), atol=1e-5)
+    assert torch.allclose(moved[1], rest[1], atol=1e-5)

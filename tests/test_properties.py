@@ -81,7 +81,6 @@ def test_arguments_are_taken_or_refused_by_name(value, other, count):
         yield lambda: arguments.safe_prompts_per_prompt(value, count)
         yield lambda: arguments.safe_embeds(value, other, other, None, count)
         yield lambda: arguments.masks_per_prompt(value, count)
-        yield lambda: arguments.known_sources(value)
         yield lambda: arguments.check_rewriter(value, other)
         yield lambda: arguments.whole("steps", value)
         yield lambda: arguments.check_output_type(value)

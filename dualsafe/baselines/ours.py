@@ -51,7 +51,7 @@ class Dualsafe:
 def options_of(text: str) -> dict[str, Any]:
     """Arguments of the call from "KEY=VALUE,...": settings of the method, or other arguments that a word can say.
 
-    Values are numbers, none, true, false, uncalibrated (of `dial`), or words; several are joined by "+".
+    Values are numbers, none, true, false, uncalibrated (of `dial`), or words.
 
     Raises:
         ValueError: not of that form, an unknown key, or a value that the settings don't accept.
@@ -75,4 +75,4 @@ def _value(text: str) -> Any:
     try:
         return float(text)
     except ValueError:
-        return tuple(text.split("+")) if "+" in text else text
+        return text

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..conditions.space import projector, safree_projection, safree_triggers
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from ..stand_in import StandIn, standing_in
@@ -62,11 +61,11 @@ class SAFREE:
         masked = ids.repeat(real, 1)
         masked[torch.arange(real), torch.arange(1, real + 1)] = _MASKED
         m = _pooled(pipe, masked)
-        projected = safree_projection(tokens, m, concept)
+        projected = projection(tokens, m, concept)
         kept = torch.cosine_similarity(tokens[1 : real + 1].float(), projected[1 : real + 1].float(), dim=-1).mean()
         steps = round(self.upper * torch.sigmoid(2 * self.slope * (10 * (1 - kept) - self.offset)).item())
         changed = tokens.clone()
-        at = 1 + safree_triggers(m, concept).nonzero().flatten()
+        at = 1 + triggers(m, concept).nonzero().flatten()
         changed[at] = projected[at]
         return changed, steps
 
@@ -96,3 +95,34 @@ def _pooled(pipe: DualLatentMixin, ids: Tensor) -> Tensor:
     states = pipe.text_encoder(ids)[0]
     end = (ids == pipe.tokenizer.eos_token_id).int().argmax(-1)
     return states[torch.arange(len(ids)), end].float()
+
+
+def projector(vectors: Tensor) -> Tensor:
+    """The projector (W, W) on the span of (K, W) vectors; near-dependent directions are dropped."""
+    _, sizes, directions = torch.linalg.svd(vectors.float(), full_matrices=False)
+    basis = directions[sizes > 1e-3 * sizes.max()]
+    return basis.T @ basis
+
+
+def triggers(without: Tensor, concepts: Tensor, alpha: float = 0.01) -> Tensor:
+    """Which parts of a prompt carry the concepts (SAFREE, arXiv 2410.12761, eq. 4).
+
+    Args:
+        without: pooled vectors of the prompt with part i left out, (parts, W).
+        concepts: projector P_C on the concepts' span, (W, W).
+        alpha: how much farther than the mean of the others a prompt must get without the part.
+
+    Returns:
+        bool (parts,): removing part i takes the prompt away from the concepts, d_i >= (1 + alpha) mean_{j != i} d_j.
+    """
+    distances = (without - without @ concepts).norm(dim=-1)
+    if len(distances) < 2:
+        return torch.ones_like(distances, dtype=torch.bool)
+    others = (distances.sum() - distances) / (len(distances) - 1)
+    return distances >= (1 + alpha) * others
+
+
+def projection(tokens: Tensor, without: Tensor, concepts: Tensor) -> Tensor:
+    """Tokens (n, W) moved off the concepts but kept in the prompt's own span: (I - P_C) P_I e (SAFREE, eq. 5)."""
+    inside = tokens.float() @ projector(without)
+    return (inside - inside @ concepts).to(tokens.dtype)

@@ -53,7 +53,6 @@ def decide(
     safe_prompts: list[str | None] | None,
     embeds_given: bool,
     policy: Policy,
-    rewrites: bool = True,
     rewriter: Rewriter | None = None,
     timeout: float = 10.0,
     tokens: Collection[str] = (),
@@ -65,7 +64,6 @@ def decide(
         levels: one a prompt.
         safe_prompts: the caller's safe texts, one a prompt, if any; None among them leaves that prompt to the policy.
         embeds_given: whether the caller gave the safe branch's embeddings.
-        rewrites: whether the policy's terms are taken out of the safe text; else it is the prompt itself.
         rewriter: the caller's; asked for the prompts in which the policy finds something, if their level isn't 0.
         timeout: seconds for each prompt.
         tokens: words that the text encoder has learned beside its own, which stay whole.
@@ -90,7 +88,7 @@ def decide(
         triggers = [trigger for rewritten in found.values() for trigger in rewritten.triggers]
         categories = tuple(dict.fromkeys(trigger.category for trigger in triggers))
         level = _level(level, categories, policy)
-        safe_texts = {name: found[name].text if rewrites else each[i] for name, each in texts.items()}
+        safe_texts = {name: found[name].text for name in texts}
         if safe_prompt is None and rewriter is not None and triggers and level > 0:
             safe_prompt = _reworded(rewriter, texts["prompt"][i], timeout, policy, tokens)
         if safe_prompt is not None:

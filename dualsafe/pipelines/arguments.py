@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..conditions import SOURCES
 from ..config import resolve_level
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -220,17 +219,6 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     if isinstance(value, bool) or number < least:
         raise ValueError(f"{name}={value!r} must be an integer of at least {least}")
     return number
-
-
-def known_sources(sources: Any) -> tuple[str, ...]:
-    """
-    Raises:
-        ValueError: not one or several names of SOURCES.
-    """
-    names = (sources,) if isinstance(sources, str) else sources
-    if not isinstance(names, (list, tuple)) or not names or any(name not in SOURCES for name in names):
-        raise ValueError(f"sources={sources!r} must be one or several of {', '.join(SOURCES)}")
-    return tuple(names)
 
 
 def policy_texts(policy_text: Any, encode_text: Any, given: dict[str, Any], count: int) -> dict[str, list[str]]:

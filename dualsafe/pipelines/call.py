@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .. import method
 from ..after_guidance import AfterGuidance
 from ..callbacks import for_both_branches
-from ..conditions import Gate, Stream, aimed, apply_sources, unwanted
+from ..conditions import Gate, aimed
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
 from ..judges import Judge, ask
@@ -191,16 +191,7 @@ class Call:
         else:
             encoded = self.stock.encode_texts(request.given, by_name)
         order = [different.index(text) for text in texts]
-        safe = {name: value[order] for name, value in encoded.items()}
-        if set(request.sources) != {"rewrite"}:
-            told = [decision.safe_texts["prompt"] for decision in decisions]
-            changed = apply_sources(
-                request.sources, safe["prompt_embeds"], told, decisions, request.policy, self._streams
-            )
-            safe["prompt_embeds"] = changed
-        if "negative" in request.sources:
-            safe |= self._negative_embeds(rows)
-        return {name: self._as_long(name, value) for name, value in safe.items()}
+        return {name: self._as_long(name, value[order]) for name, value in encoded.items()}
 
     def unread(self, sample: Sample) -> tuple[str, ...]:
         """The unsafe terms of a sample's texts that no text encoder reads."""
@@ -211,17 +202,6 @@ class Call:
         texts = {name: each[prompt] for name, each in self.request.texts.items()}
         ends = self.request.decisions[prompt].ends
         return tuple(dict.fromkeys(term for name, term, end in ends if not self.stock.reads(given, texts[name][:end])))
-
-    def _negative_embeds(self, rows: list[int]) -> dict[str, Tensor]:
-        """The safe branch's negative: the concepts of the categories that were found, and the caller's text."""
-        given = self.request.given.get("negative_prompt") or ""
-        texts = []
-        for i, prompt in zip(rows, self._prompts(rows)):
-            own = given if isinstance(given, str) else given[prompt]
-            concepts = unwanted(self.samples[i].decision, self.request.policy)
-            texts.append(f"{concepts}, {own}" if own else concepts)  # what is too long is cut at its end
-        found = self.stock.encode_texts(self.request.given, {"prompt": texts})
-        return {f"negative_{name}": value for name, value in found.items()}
 
     def _as_long(self, name: str, embeds: Tensor) -> Tensor:
         """A text's embeddings (N, T, W) made as long as the prompt's, with windows of the empty text.
@@ -243,10 +223,6 @@ class Call:
             )
         empty = self.stock.encode_texts(self.request.given, {"prompt": [""]})["prompt_embeds"].to(embeds)
         return torch.cat([embeds, *[empty.expand(len(embeds), -1, -1)] * (windows - 1)], 1)
-
-    @cached_property
-    def _streams(self) -> list[Stream]:
-        return self.stock.streams(self.request.given)
 
     def _watching(self, rows: list[int], plan: Plan) -> Watch | None:
         """The watch over those whose words say nothing."""

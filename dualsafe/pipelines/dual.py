@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -188,7 +188,6 @@ class DualLatentMixin:
         encode_text: Callable | None = None,
         return_pair: bool = False,
         settings: MethodSettings | None = None,
-        sources: str | Sequence[str] = "rewrite",
         rewriter: Rewriter | None = None,
         rewriter_timeout: float = 10.0,
         scope: Literal["all", "words"] = "all",
@@ -216,11 +215,9 @@ class DualLatentMixin:
             return_pair: also return the original, unsafe pictures, marked as such.
             settings: phases, mask and thresholds of the method; by default those that `dualsafe calibrate` has left in
                 the checkpoint's folder, else the library's own.
-            sources: where the safe condition of a prompt comes from in which the policy finds something: one or several
-                of "rewrite" (its terms replaced or removed), "shift" (of the embedding) and "negative" (the policy's
-                concepts as the safe branch's negative prompt).
-            rewriter: a function from such a prompt to a safe one, a language model say; what the policy still finds in
-                its answer is taken out. Where it fails or takes over `rewriter_timeout` seconds, `sources` step in.
+            rewriter: a function from a prompt in which the policy finds something to a safe one, a language model say;
+                what the policy still finds in its answer is taken out. Where it fails or takes over `rewriter_timeout`
+                seconds, the policy's own rewriting steps in.
             scope: "all" acts on every prompt: where no word says anything, `preview` and the watch over the model's own
                 predictions do (`settings.watch`). "words" acts on the policy's words alone.
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
@@ -254,11 +251,6 @@ class DualLatentMixin:
         texts = arguments.prompts_by_encoder(given, count)
         texts |= arguments.policy_texts(policy_text, encode_text, given, count)
         arguments.check_output_type(given["output_type"])
-        names = arguments.known_sources(sources)
-        if "shift" in names and self.pattern.around is not None:
-            raise ValueError(
-                f"sources has 'shift', but {self.pattern.family} encodes a prompt inside a text of its own"
-            )
         arguments.check_rewriter(rewriter, rewriter_timeout)
         own, rules = self._policy(policy), settings or calibrated(str(self.config.get("_name_or_path")))
         judges = judges_of(self, own, scope, preview, verify)
@@ -278,14 +270,12 @@ class DualLatentMixin:
                 safe_prompts,
                 bool(safe_embeds),
                 own,
-                "rewrite" in names,
                 rewriter,
                 rewriter_timeout,
                 stock.added_tokens,
             ),
             policy=own,
             settings=rules,
-            sources=names,
             safe_embeds=safe_embeds,
             encode_text=encode_text,
             mask=arguments.masks_per_prompt(mask, count),

@@ -38,6 +38,34 @@ from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 from .dual import DualLatentMixin
 from .pattern import CallPattern
 
+__all__ = [
+    "DualLatentAuraFlowPipeline",
+    "DualLatentChromaPipeline",
+    "DualLatentControlNetImg2ImgPipeline",
+    "DualLatentControlNetPipeline",
+    "DualLatentFlux2KleinPipeline",
+    "DualLatentFlux2Pipeline",
+    "DualLatentFluxImg2ImgPipeline",
+    "DualLatentFluxInpaintPipeline",
+    "DualLatentFluxPipeline",
+    "DualLatentImg2ImgPipeline",
+    "DualLatentInpaintPipeline",
+    "DualLatentLumina2Pipeline",
+    "DualLatentPipeline",
+    "DualLatentPixArtSigmaPipeline",
+    "DualLatentQwenImagePipeline",
+    "DualLatentSD3Img2ImgPipeline",
+    "DualLatentSD3InpaintPipeline",
+    "DualLatentSD3Pipeline",
+    "DualLatentSanaPipeline",
+    "DualLatentXLControlNetImg2ImgPipeline",
+    "DualLatentXLControlNetPipeline",
+    "DualLatentXLImg2ImgPipeline",
+    "DualLatentXLInpaintPipeline",
+    "DualLatentXLPipeline",
+    "DualLatentZImagePipeline",
+]
+
 _NO_CROP = {"padding_mask_crop": "isn't supported: crop the picture and paste the result yourself"}
 _NO_LATENTS = {"latents": "the loop starts from the picture: give image and strength"}
 _MASKED = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
@@ -51,7 +79,7 @@ LEFT_OUT = {
 
 
 def _in_a_chat(pipe: Any, given: dict[str, Any]) -> str:
-    """The chat around a prompt; thinking, which some families ask for, is the longer form."""
+    """The chat around a prompt, in its longer form: without thinking, for which a family may ask or not."""
     said = [{"role": "user", "content": ""}]
     return pipe.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False)
 
@@ -68,7 +96,6 @@ SD = CallPattern("Stable Diffusion 1.x and 2.x", single_files=("v1", "v2"))
 XL = CallPattern(
     "Stable Diffusion XL",
     embeds=_POOLED,
-    tokenizers=(("tokenizer", "tokenizer_2"),),  # the refiner has the second only
     decoding=frozenset({"upcast", "mean"}),
     single_files=("xl_base", "playground-v2-5"),
 )
@@ -76,7 +103,6 @@ SD3 = CallPattern(
     "Stable Diffusion 3",
     denoiser="transformer",
     embeds=_POOLED,
-    tokenizers=(("tokenizer",), ("tokenizer_3",)),
     windows=False,
     decoding=frozenset({"shift"}),
     half=torch.bfloat16,
@@ -91,7 +117,6 @@ FLUX = CallPattern(
     negative_apart=True,
     scale="true_cfg_scale",
     packed=True,
-    tokenizers=(("tokenizer_2",),),
     windows=False,
     decoding=frozenset({"shift"}),
     half=torch.bfloat16,  # float16 overflows
@@ -115,7 +140,6 @@ CHROMA = replace(
     scale="guidance_scale",
     fixed_scale=True,
     embeds=(*_MASKED[:1], None, *_MASKED[1:3], None, *_MASKED[3:]),
-    tokenizers=(("tokenizer",),),
     single_files=("chroma",),
 )
 LUMINA = CallPattern(
@@ -139,7 +163,6 @@ QWEN_IMAGE = CallPattern(
     after_guidance=True,  # it rescales each token to the conditional's norm
     packed=True,
     texts="padded",
-    around=lambda pipe, given: "",  # in a template whose tokens are taken off again
     windows=False,
     decoding=frozenset({"frame"}),
     half=torch.bfloat16,

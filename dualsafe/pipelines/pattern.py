@@ -29,8 +29,6 @@ class CallPattern:
         texts: "even" where all texts have one length; "padded" to the longest of a batch, or "listed", one by one.
         around: gives the text, from the pipeline and a call's arguments, inside which a prompt is encoded and which
             takes up its tokens; None where a prompt is encoded alone.
-        tokenizers: for each part of `prompt_embeds`, along the tokens, the component that made its tokens; where a
-            checkpoint lacks that, the next one named.
         windows: whether prompts of several of the text encoder's windows are their embeddings in a row.
         decoding: what the stock pipeline does about `vae.decode`: "generator" hands it on, "upcast" decodes in float32
             where the autoencoder overflows in half precision and says so, "mean" and "shift" undo the latents', "frame"
@@ -54,7 +52,6 @@ class CallPattern:
     packed: bool = False
     texts: str = "even"
     around: Callable[[Any, dict[str, Any]], str] | None = None
-    tokenizers: tuple[tuple[str, ...], ...] = (("tokenizer",),)
     windows: bool = True
     decoding: frozenset[str] = frozenset({"generator"})
     finished: bool = False

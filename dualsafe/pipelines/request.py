@@ -25,7 +25,6 @@ class Request:
         decisions: one a prompt.
         policy: what decided.
         settings: phases and mask.
-        sources: where the safe branch's condition comes from.
         safe_embeds: the caller's embeddings of the safe branch, (prompts, ...), by the stock call's argument name.
         encode_text: the caller's function from safe texts to their embeddings, if any.
         mask: the caller's, (prompts, 1, H, W), if any.
@@ -39,7 +38,6 @@ class Request:
     decisions: list[Decision]
     policy: Policy
     settings: MethodSettings
-    sources: tuple[str, ...]
     safe_embeds: dict[str, Tensor]
     encode_text: Callable | None
     mask: Tensor | None
@@ -50,11 +48,6 @@ class Request:
     def __post_init__(self) -> None:
         if self.settings.composite and self.output_type == "latent":
             raise ValueError("output_type='latent' has no pixels to composite: set composite=False")
-        texts_only = self.given.get("negative_prompt_embeds") is None and not self.safe_embeds
-        if "negative" in self.sources and not texts_only:
-            raise ValueError(
-                "sources has 'negative', which goes with texts: give negative_prompt and safe_prompt as text"
-            )
 
     @property
     def output_type(self) -> str:

@@ -177,8 +177,7 @@ def test_a_refused_second_prompt_is_named():
 # Checkpoints without a first text encoder
 
 
-@pytest.mark.parametrize("sources", ["shift", ("rewrite", "shift"), ("rewrite", "negative")])
-def test_sources_on_the_refiner_which_has_the_second_text_encoder_only(sources, seeds):
+def test_the_refiner_which_has_the_second_text_encoder_only(seeds):
     base = tiny.stable_diffusion_xl()
     shape = {"cross_attention_dim": 32, "projection_class_embeddings_input_dim": 72}
     torch.manual_seed(0)
@@ -186,5 +185,5 @@ def test_sources_on_the_refiner_which_has_the_second_text_encoder_only(sources, 
     parts = (base.vae, None, base.text_encoder_2, None, base.tokenizer_2, unet, base.scheduler)
     stock = StableDiffusionXLImg2ImgPipeline(*parts, requires_aesthetics_score=True, add_watermarker=False)
     family, pipe = FAMILIES["xl-img2img"], any_dual_of(tiny.quiet(stock))
-    output = family.call(pipe, [PROMPT], sources=sources, policy="picto", mask=None, generator=seeds(1))
+    output = family.call(pipe, [PROMPT], policy="picto", mask=None, generator=seeds(1))
     assert output.safety[0].decision == "dual" and np.isfinite(output.images).all()
