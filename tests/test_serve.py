@@ -41,7 +41,7 @@ def opened(picto_dual) -> Callable:
     """A client of a service with the given settings and judges."""
 
     @contextmanager
-    def open_(preview=None, verify=None, **settings) -> Iterator[TestClient]:
+    def open_(preview="auto", verify=None, **settings) -> Iterator[TestClient]:
         app = create_app(picto_dual, ServeSettings(**(QUICK | settings)), preview, verify)
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client
@@ -311,6 +311,19 @@ def test_a_policy_that_goes_below_the_minimum_is_refused(tmp_path):
 def test_a_size_that_the_model_cant_draw_is_refused_at_the_start(picto_dual):
     with pytest.raises(ValueError, match="divisible"):
         create_app(picto_dual, ServeSettings(sizes=("60x60",)))
+
+
+def test_more_steps_than_the_scheduler_has_are_refused_at_the_start(picto_dual):
+    with pytest.raises(ValueError, match="max_steps=1000: this DDIMScheduler has noise levels for 999 steps at most"):
+        create_app(picto_dual, ServeSettings(max_steps=1000))
+
+
+def test_without_a_preview_the_watch_looks(opened, picto_dual, seeds):
+    asked = {"prompt": "a pirate in green in a park", "guidance_scale": 5.0}
+    with opened(preview=None, steps=8) as client:
+        entry = ask(client, seed=1, **asked).json()["data"][0]
+    alone = picto_dual(**asked, generator=seeds(1), num_inference_steps=8, preview=None)
+    assert apart(picture(entry["b64_json"]), alone.images[0]) <= 1 and alone.safety[0].watched is not None
 
 
 def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):

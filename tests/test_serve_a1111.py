@@ -33,7 +33,7 @@ def opened(picto_dual) -> Callable:
     @contextmanager
     def open_(verify: Any = None, **settings: Any) -> Iterator[TestClient]:
         quick = {"name": "picto", "steps": 3, "min_steps": 1, "max_wait": 0.0}
-        app = create_app(picto_dual, ServeSettings(**(quick | settings)), None, verify)
+        app = create_app(picto_dual, ServeSettings(**(quick | settings)), verify=verify)
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client
 

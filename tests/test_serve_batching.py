@@ -160,12 +160,12 @@ def test_aborting_answers_everybody_at_once_and_ends_the_work_with_its_next_step
     for future in futures:
         with pytest.raises(Closed):
             future.result(0)
-    assert batcher.is_serving is False and not batcher.has_ended
+    assert batcher.is_serving is False and not batcher.is_idle
     with pytest.raises(Closed):
         batcher.submit("a", [4])
     go.set()
     batcher.close()
-    assert batcher.has_ended and batcher.is_idle
+    assert batcher.is_idle
 
 
 def test_closing_tells_who_waits_and_passes_over_who_has_just_left():

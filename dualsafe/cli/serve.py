@@ -42,7 +42,9 @@ def serve(
     edits: Annotated[
         bool, typer.Option("--edits/--no-edits", help="Draw over clients' pictures, where the model can.")
     ] = True,
-    preview: Annotated[str, typer.Option(help="A judge of half-made pictures; the checkpoint's own, if any.")] = "auto",
+    preview: Annotated[
+        str, typer.Option(help="A judge of half-made pictures; the checkpoint's own, or none.")
+    ] = "auto",
     verify: Annotated[
         str, typer.Option(help="A judge of finished pictures, which withholds; the checkpoint's own, or none.")
     ] = "auto",
@@ -134,17 +136,14 @@ def _run(settings: ServeSettings, model: str | None, device: str | None, judges:
         from ..serve.server import Server
     except ImportError as error:
         raise ImportError("the service's packages aren't installed: pip install 'dualsafe[serve]'") from error
-    from ..judges import load_judge, own_judge
+    from ..judges import load_judge
 
     if not settings.api_keys and settings.host not in ("127.0.0.1", "::1", "localhost"):
         typer.echo(f"dualsafe: --host {settings.host} without an API key: whoever reaches it may ask", err=True)
     with bound(settings.host, settings.port) as socket:
         pipe = load_pipeline(model, device)
-        loop = {
-            key: own_judge(pipe) if spec == "auto" else load_judge(spec, str(pipe.device))
-            for key, spec in judges.items()
-            if spec != "none"
-        }
+        own: dict[str, Any] = {"auto": "auto", "none": None}
+        loop = {key: own[said] if said in own else load_judge(said, str(pipe.device)) for key, said in judges.items()}
         app = create_app(pipe, settings, **loop)
         server = Server(app, settings)
         host, port = socket.getsockname()[:2]

@@ -148,11 +148,21 @@ class BodyLimit(Refusing):
         limits: path -> bytes, where another limit holds.
         timeout: seconds for a body.
         closing: set once no body is waited for any more.
+        is_serving: whether what is asked may be drawn; else a body is read, and refused before it costs anything more.
     """
 
-    def __init__(self, app: Any, limit: int, limits: dict[str, int], timeout: float, closing: Closing):
+    def __init__(
+        self,
+        app: Any,
+        limit: int,
+        limits: dict[str, int],
+        timeout: float,
+        closing: Closing,
+        is_serving: Callable[[], bool],
+    ):
         super().__init__(app)
         self._limit, self._limits, self._timeout, self._closing = limit, limits, timeout, closing
+        self._is_serving = is_serving
 
     async def check(self, scope: Any, receive: Receive) -> Receive:
         names = {name for name, _ in scope["headers"]}
@@ -165,6 +175,8 @@ class BodyLimit(Refusing):
             raise ApiError(
                 413, f"the body has over {limit} bytes, the most that is read", "body_too_large", headers=CLOSE
             )
+        if scope["method"] == "POST" and not self._is_serving():
+            raise Closed
         read = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def again() -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from .. import __version__
 from ..files import png_of
 from ..judges import Judge
+from ..pipelines.steps import check_steps
 from . import a1111
 from .access import BodyLimit, Closing, HeadLimit, HostCheck, KeyCheck
 from .admit import Admission
@@ -51,7 +52,10 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(
-    pipe: DualLatentPipeline, settings: ServeSettings, preview: Judge | None = None, verify: Judge | None = None
+    pipe: DualLatentPipeline,
+    settings: ServeSettings,
+    preview: Judge | Literal["auto"] | None = "auto",
+    verify: Judge | Literal["auto"] | None = None,
 ) -> FastAPI:
     """The service as an ASGI application. It owns `pipe`, in a thread that runs from its start-up to its shutdown.
 
@@ -61,8 +65,9 @@ def create_app(
         preview, verify: judges in the loop, as the pipeline takes them.
 
     Raises:
-        ValueError: a size that the pipeline refuses.
+        ValueError: a size or a number of steps that the pipeline refuses.
     """
+    check_steps(pipe.scheduler, settings.max_steps, "max_steps")
     metrics = Metrics()
     renderer = Renderer(pipe, settings.resolved(), metrics, preview, verify)
     admission = Admission(settings, renderer.sizes(settings.sizes), renderer.tasks)
@@ -95,6 +100,7 @@ def create_app(
         limits={EDITS: settings.max_upload},
         timeout=settings.read_timeout,
         closing=app.state.closing,
+        is_serving=lambda: app.state.batcher.is_serving,
     )
     app.add_middleware(KeyCheck, keys=settings.api_keys)
     any_host = bool(settings.api_keys) and not settings.allowed_hosts
@@ -104,21 +110,21 @@ def create_app(
     _answer_errors(app)
     keyed: dict[str, Any] = {"dependencies": [Depends(BEARER)]}
 
+    async def drawn(request: Request, kind: Kind, orders: list[Order]) -> ImagesResponse:
+        outcomes = await _finished(app.state.batcher.submit(kind, orders), request, settings.timeout)
+        return await asyncio.to_thread(_response, orders, outcomes)
+
     async def answer(
         request: Request, response: Response, asked: Asked, kind: Kind, orders: list[Order]
     ) -> ImagesResponse:
-        drawn = await _finished(app.state.batcher.submit(kind, orders), request, settings.timeout)
+        made = await drawn(request, kind, orders)
         if not app.state.batcher.is_serving:
             response.headers.update(CLOSE)
         if asked.ignored:
             response.headers[IGNORED] = ", ".join(asked.ignored)
-        return await asyncio.to_thread(_response, orders, drawn)
+        return made
 
-    async def for_a1111(request: Request, kind: Kind, orders: list[Order]) -> ImagesResponse:
-        drawn = await _finished(app.state.batcher.submit(kind, orders), request, settings.timeout)
-        return await asyncio.to_thread(_response, orders, drawn)
-
-    app.include_router(a1111.routes(admission, for_a1111, **keyed))
+    app.include_router(a1111.routes(admission, drawn, **keyed))
 
     @app.post(GENERATIONS, **keyed, tags=["images"])
     async def generate(body: ImageRequest, request: Request, response: Response) -> ImagesResponse:
@@ -190,6 +196,7 @@ async def _finished(futures: Sequence[Future[Outcome]], request: Request, timeou
         Exception: what drawing raised.
     """
     drawing = asyncio.gather(*map(asyncio.wrap_future, futures))
+    drawing.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged once nobody waits
     leaving = asyncio.ensure_future(_left(request))
     try:
         await asyncio.wait((drawing, leaving), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

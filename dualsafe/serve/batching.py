@@ -99,11 +99,6 @@ class Batcher(Generic[Kind, Item, Result]):
             return sum(not job.future.cancelled() for job in self._queue)
 
     @property
-    def has_ended(self) -> bool:
-        """Whether the thread is gone."""
-        return not self._thread.is_alive()
-
-    @property
     def is_serving(self) -> bool:
         return self._thread.is_alive() and not self._closed
 

@@ -6,12 +6,12 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from PIL import Image
 
-from ..judges import Judge, Verdict, ask, name_of
+from ..judges import Judge, Verdict, ask, name_of, own_judge
 from ..policy import Policy
 from .metrics import Metrics
 from .pace import Pace
@@ -86,7 +86,7 @@ class JudgeFailed(RuntimeError):
     """A judge in the loop had no verdict on a picture."""
 
 
-class _Watched:
+class _Counted:
     """A judge whose failures are counted; `ask` takes their pictures for unsafe."""
 
     def __init__(self, judge: Judge):
@@ -107,7 +107,7 @@ class Renderer:
         pipe: the pipeline; nothing else may call it meanwhile.
         policies: name -> policy.
         metrics: told of every call.
-        preview, verify: judges in the loop, if any.
+        preview, verify: judges in the loop, as the pipeline takes them.
 
     Attributes:
         on_step: called after each denoising step; what it raises ends the call.
@@ -117,14 +117,15 @@ class Renderer:
     pipe: DualLatentPipeline
     policies: dict[str, Policy]
     metrics: Metrics
-    preview: Judge | None = None
-    verify: Judge | None = None
+    preview: Judge | Literal["auto"] | None = "auto"
+    verify: Judge | Literal["auto"] | None = None
     on_step: Callable[[], None] = lambda: None
     pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
-        judges = {"preview": self.preview, "verify": self.verify}
-        self._judges = {name: _Watched(judge) for name, judge in judges.items() if judge is not None}
+        given = {"preview": self.preview, "verify": self.verify}
+        judges = {name: own_judge(self.pipe) if judge == "auto" else judge for name, judge in given.items()}
+        self._judges = {name: None if judge is None else _Counted(judge) for name, judge in judges.items()}
         self._pipes = {NEW: self.pipe} | _editors(self.pipe)
         for pipe in self._pipes.values():
             pipe.set_progress_bar_config(disable=True)
@@ -186,7 +187,7 @@ class Renderer:
         return {}
 
     def _failures(self) -> int:
-        return sum(judge.failures for judge in self._judges.values())
+        return sum(judge.failures for judge in self._judges.values() if judge is not None)
 
 
 def _editors(pipe: Any) -> dict[str, Any]:
