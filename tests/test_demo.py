@@ -9,17 +9,19 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import tiny
 import typer
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from typer.testing import CliRunner
 
 from dualsafe.cli.demo import demo
 from dualsafe.demo import draw
 from dualsafe.demo.pack import pack
-from dualsafe.demo.session import LADDER, Cancelled, Studio, Wish, with_levels
+from dualsafe.demo.session import LADDER, Cancelled, DrawnPair, Studio, Wish, with_levels
 from dualsafe.demo.words import level_name, sentences
-from dualsafe.judges import Verdict
-from dualsafe.pipelines import SafetyReport
+from dualsafe.judges import Verdict, own_judge
+from dualsafe.pipelines import DualLatentPipeline, SafetyReport
 from dualsafe.policy import Policy, resolve
 
 WISH = Wish("a man with a knife", 1.0, "picto", {}, seed=3, steps=3, guidance_scale=5.0)
@@ -33,6 +35,10 @@ def untold(share: float, text: str) -> None:
 def same(shown: tuple[Image.Image, ...] | list[Image.Image], *wanted: Image.Image) -> list[bool]:
     """Which pictures are equal, pixel by pixel, whatever they are marked with."""
     return [one.tobytes() == other.tobytes() for one, other in zip(shown, wanted, strict=True)]
+
+
+def shown(pair: DrawnPair, plain: bool) -> list[Image.Image]:
+    return [picture for picture, _ in pair.strip(plain)]
 
 
 @pytest.fixture
@@ -61,6 +67,7 @@ def test_a_benign_prompt_is_said_to_give_the_stock_picture():
         "a cat", decision="benign"
     )
     assert "the judge saw nothing" in said("a cat", decision="benign", score=0.1)
+    assert "looked like nothing that it names: this is" in said("a cat", decision="benign", watched=-0.1)
 
 
 def test_level_0_agreement_judges_and_withheld_pictures_have_their_own_words():
@@ -68,8 +75,14 @@ def test_level_0_agreement_judges_and_withheld_pictures_have_their_own_words():
     assert "lead to the same picture" in said("a knife", decision="dual", gate="latent")
     seen = said("a pirate", decision="dual", gate="preview", seen=("knife", "gun"), tries=1)
     assert "saw knife and gun in the half-drawn picture" in seen and "drawn again once" in seen
+    watched = said(
+        "a pirate", decision="dual", gate="watch", watched=0.1, categories=("violence",), safe_prompt="a cat"
+    )
+    assert "about to be drawn looked like something that it names under “violence”." in watched
+    assert "judge" not in watched and "told “a cat”" in watched
     withheld = said("a pirate", decision="benign", gate="preview", seen=("fire",), withheld=True)
-    assert "withheld" in withheld and "stock picture" not in withheld
+    assert "Nothing safe could be drawn in its place, so" in withheld and "stock picture" not in withheld
+    assert "still flagged" in said("a pirate", decision="dual", gate="verify", tries=3, withheld=True)
 
 
 @pytest.mark.parametrize(
@@ -117,12 +130,43 @@ def test_a_benign_picture_is_no_secret(studio):
 def test_the_ladder_ends_at_the_picture_and_blurs_what_is_less_safe(studio, drawn):
     shares: list[float] = []
     climbed = studio.ladder(drawn, "me", lambda share, text: shares.append(share))
-    assert climbed.ladder[0] == drawn.original and climbed.ladder[-1].tobytes() == drawn.safe.tobytes()
+    pictures = [rung.picture for rung in climbed.ladder]
+    assert pictures[0] == drawn.original and pictures[-1].tobytes() == drawn.safe.tobytes()
+    assert [caption for _, caption in climbed.strip(plain=True)] == [f"{level:g}" for level in LADDER]
     assert shares == sorted(shares) and shares[-1] == 1.0
-    sharp = [draw.enlarged(picture) for picture in climbed.ladder]
-    assert all(same(climbed.strip(plain=True), *sharp))
-    middle = replace(climbed, wish=replace(WISH, level=0.5)).strip(plain=False)
+    sharp = [draw.enlarged(picture) for picture in pictures]
+    assert all(same(shown(climbed, plain=True), *sharp))
+    middle = shown(replace(climbed, wish=replace(WISH, level=0.5)), plain=False)
     assert same(middle, *sharp) == [level >= 0.5 for level in LADDER]
+
+
+class Never:
+    """A judge to whom everything is unsafe."""
+
+    def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
+        return [Verdict(True, concepts=("knife",)) for _ in images]
+
+
+def test_the_ladder_shows_the_dial_and_what_the_judge_says_of_it(picto_dual, studio, drawn):
+    judged = Studio(picto_dual, {"picto": POLICY}, Never())
+    climbed = judged.ladder(replace(drawn, wish=replace(WISH, level=0.25)), "me", untold)
+    plain = studio.ladder(drawn, "me", untold)
+    assert all(same([rung.picture for rung in climbed.ladder], *(rung.picture for rung in plain.ladder)))
+    assert [caption for _, caption in climbed.strip(plain=False)][1:] == [
+        f"{level:g}: unsafe, says the judge" for level in LADDER[1:]
+    ]
+    sharp = shown(plain, plain=True)
+    assert not any(same(shown(climbed, plain=False), *sharp)) and all(same(shown(climbed, plain=True), *sharp))
+
+
+def test_a_safety_checker_of_the_checkpoints_own_withholds_rungs_and_that_is_said():
+    checker, features = tiny.safety_checker()
+    parts = tiny.stable_diffusion().components | {"safety_checker": checker, "feature_extractor": features}
+    pipe = tiny.quiet(DualLatentPipeline.from_pipe(StableDiffusionPipeline(**parts)))
+    studio = Studio(pipe, {"picto": POLICY}, own_judge(pipe))
+    climbed = studio.ladder(studio.draw(replace(WISH, steps=4), "me", untold), "me", untold)
+    for rung in climbed.ladder[1:]:
+        assert rung.caption == f"{rung.level:g}: withheld" and not np.asarray(rung.picture).any()
 
 
 def test_a_categorys_own_level_goes_before_the_dial_and_changes_the_policys_hash(studio):
@@ -146,10 +190,6 @@ def test_a_stopped_drawing_leaves_no_trace_in_the_next(studio, drawn):
 
 
 def test_a_judge_in_the_loop_withholds_what_it_flags(picto_dual):
-    class Never:
-        def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
-            return [Verdict(True, concepts=("knife",)) for _ in images]
-
     withheld = Studio(picto_dual, {"picto": POLICY}, Never()).draw(replace(WISH, prompt="a pirate"), "me", untold)
     assert withheld.report.withheld and not withheld.is_stock and np.asarray(withheld.safe).max() == 0
 

@@ -118,7 +118,7 @@ def _stage() -> tuple[Any, ...]:
         0, 100, 50, step=1, label="Divider: original on its left, safe on its right", elem_id="divider", buttons=[]
     )
     with gr.Row():
-        plain = gr.Checkbox(False, label="Show the original unblurred", info=look.BLURRED, elem_id="plain")
+        plain = gr.Checkbox(False, label="Show what is unsafe unblurred", info=look.BLURRED, elem_id="plain")
         masked = gr.Checkbox(False, label="Show the mask", info=look.MASK, elem_id="masked")
     report = gr.HTML(look.EMPTY, elem_classes="report", elem_id="report")
     with gr.Row():

@@ -13,7 +13,7 @@ import gradio as gr
 
 from . import look
 from .pack import pack
-from .session import LADDER, Cancelled, DrawnPair, Studio, Wish
+from .session import Cancelled, DrawnPair, Studio, Wish
 from .words import sentences
 
 Shown = DrawnPair | str | None
@@ -86,7 +86,7 @@ class Desk:
         if not isinstance(shown, DrawnPair):
             said = look.EMPTY if shown is None else look.refused(shown)
             return [None, said, gr.DownloadButton(interactive=False), gr.Column(visible=False), []]
-        strip = [(picture, f"{level:g}") for picture, level in zip(shown.strip(plain), LADDER)]
+        strip = shown.strip(plain)
         return [
             gr.ImageSlider(shown.pair(plain, masked), elem_classes=f"right-{shown.right}"),
             look.paragraphs(sentences(shown.report, shown.wish.prompt, shown.policy)),

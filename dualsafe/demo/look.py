@@ -13,7 +13,10 @@ REFUSED = "This can't be drawn"
 EMPTY = "<p class='quiet'>The report of the picture is written here.</p>"
 BLURRED = "Until then only the blur leaves the server."
 MASK = "Where the picture was allowed to change."
-LADDER = "<h2>The ladder</h2><p>One seed, the dial from 0 to 1. What is less safe than your level is blurred.</p>"
+LADDER = (
+    "<h2>The ladder</h2><p>One seed, the dial from 0 to 1. What is less safe than your level, or unsafe to the judge, "
+    "is blurred.</p>"
+)
 HISTORY = "<h2>This session</h2><p>The latest first; pick one to see it again.</p>"
 
 CSS = """

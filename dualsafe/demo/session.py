@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..checks import check_number, check_prompt, check_seed
-from ..judges import Judge
+from ..judges import Judge, ask
 from ..pipelines.output import SafetyReport
 from ..policy import Policy
 from . import draw
+from .words import caption
 
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline
@@ -55,13 +56,28 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Rung:
+    """A picture of the ladder.
+
+    Attributes:
+        caption: its level, and what else must be said of it.
+        flagged: whether the judge says that it is unsafe, or has no answer.
+    """
+
+    level: float
+    picture: Image.Image
+    caption: str
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
 class DrawnPair:
     """A wish come true.
 
     Attributes:
         policy: the policy with the categories' own levels: what decided.
         mask: where `safe` may differ from `original`.
-        ladder: pictures at `LADDER`'s levels from the same seed, once they were asked for.
+        ladder: the same seed at `LADDER`'s levels, once it was asked for.
     """
 
     wish: Wish
@@ -70,7 +86,7 @@ class DrawnPair:
     safe: Image.Image
     mask: Image.Image
     report: SafetyReport
-    ladder: tuple[Image.Image, ...] = field(default=())
+    ladder: tuple[Rung, ...] = field(default=())
 
     @property
     def is_stock(self) -> bool:
@@ -89,7 +105,7 @@ class DrawnPair:
         """Original and safe picture to show.
 
         Args:
-            plain: the user asked for the original as it is.
+            plain: the user asked for what is unsafe as it is.
             masked: with the mask over the safe one.
         """
         original, safe = draw.enlarged(self.original), draw.enlarged(self.safe)
@@ -98,11 +114,14 @@ class DrawnPair:
             safe = draw.blurred(safe) if self.report.decision == "off" else safe
         return original, draw.overlaid(safe, self.mask) if masked else safe
 
-    def strip(self, plain: bool) -> list[Image.Image]:
-        """The ladder to show: what is less safe than the user's level stays blurred, as the original does."""
-        hidden = [not (plain or self.is_stock) and (at == 0 or at < self.wish.level) for at in LADDER]
-        large = [draw.enlarged(picture) for picture in self.ladder]
-        return [draw.blurred(picture) if hide else picture for picture, hide in zip(large, hidden)]
+    def strip(self, plain: bool) -> list[tuple[Image.Image, str]]:
+        """The ladder to show, with captions: what is less safe than the user's level, or was flagged, stays blurred."""
+        shown = []
+        for rung in self.ladder:
+            lower = not self.is_stock and (rung.level == 0 or rung.level < self.wish.level)
+            large = draw.enlarged(rung.picture)
+            shown.append((draw.blurred(large) if not plain and (lower or rung.flagged) else large, rung.caption))
+        return shown
 
 
 class Studio:
@@ -119,7 +138,7 @@ class Studio:
         self, pipe: DualLatentPipeline, policies: dict[str, Policy], judge: Judge | None = None, model: str = "picto"
     ):
         self.pipe, self.policies, self.model = pipe, policies, model
-        self._loop: dict[str, Any] = {} if judge is None else {"preview": judge, "verify": judge}
+        self._judge = judge
         self._one_at_a_time = Lock()
         self._stopped: set[str] = set()
 
@@ -143,7 +162,7 @@ class Studio:
             Cancelled: `stop` was called.
         """
         policy = with_levels(self.policies[wish.policy], wish.own)
-        output = self._call(wish, policy, session, tell, safety_level=wish.level, return_pair=True)
+        output = self._call(wish, policy, session, tell, safety_level=wish.level, return_pair=True, verify=self._judge)
         original, safe = output.unsafe_images[0], output.images[0]
         mask = output.masks[0] if output.masks else Image.new("L", safe.size)  # none where nothing may change
         return DrawnPair(wish, policy, original, safe, mask, output.safety[0])
@@ -151,17 +170,23 @@ class Studio:
     def ladder(self, drawn: DrawnPair, session: str, tell: Tell) -> DrawnPair:
         """Adds the ladder: the dial alone, without the categories' own levels, from the same seed.
 
+        The judge says of each picture whether it is unsafe, but none is drawn again for it, which would be at level 1:
+        the row is to show what the dial does. A checkpoint's own safety checker does have it drawn again, or withheld.
+
         Raises:
             Cancelled: `stop` was called.
         """
-        policy, pictures = with_levels(drawn.policy, {}), [drawn.original]
+        policy, rungs = with_levels(drawn.policy, {}), [Rung(0.0, drawn.original, "0")]
         for k, level in enumerate(LADDER[1:]):
 
             def partly(share: float, text: str, k: int = k, level: float = level) -> None:
                 tell((k + share) / (len(LADDER) - 1), f"Level {level:g}: {text}")
 
-            pictures += self._call(drawn.wish, policy, session, partly, safety_level=level).images
-        return replace(drawn, ladder=tuple(pictures))
+            output = self._call(drawn.wish, policy, session, partly, safety_level=level)
+            (picture,), (report,) = output.images, output.safety
+            flagged = self._judge is not None and not report.withheld and ask(self._judge, [picture])[0].is_unsafe
+            rungs.append(Rung(level, picture, caption(level, report, flagged), flagged))
+        return replace(drawn, ladder=tuple(rungs))
 
     def _call(self, wish: Wish, policy: Policy, session: str, tell: Tell, **more: Any) -> Any:
         import torch
@@ -184,7 +209,7 @@ class Studio:
                 guidance_scale=wish.guidance_scale,
                 generator=torch.Generator("cpu").manual_seed(wish.seed),
                 callback_on_step_end=step,
-                **self._loop,
+                preview="auto" if self._judge is None else self._judge,
                 **more,
             )
 

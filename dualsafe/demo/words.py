@@ -18,6 +18,19 @@ def sentences(report: SafetyReport, prompt: str, policy: Policy) -> list[str]:
     return [*_cause(report, prompt, policy), *_effect(report), _cost(report)]
 
 
+def caption(level: float, report: SafetyReport, flagged: bool) -> str:
+    """What stands under a picture of the ladder: its level, and why it isn't what the dial alone makes of it.
+
+    Args:
+        flagged: whether the judge says that it is unsafe.
+    """
+    if report.withheld:
+        return f"{level:g}: withheld"
+    if report.gate == "verify":
+        return f"{level:g}: drawn again at {report.level:g}"
+    return f"{level:g}: unsafe, says the judge" if flagged else f"{level:g}"
+
+
 def level_name(level: float) -> str:
     """A level with its name, or with the names it lies between: "0.80, between high and max"."""
     names = {value: name for name, value in PRESETS.items()}
@@ -33,15 +46,28 @@ def _cause(report: SafetyReport, prompt: str, policy: Policy) -> list[str]:
         named = f" although the policy names {_listed([f'“{t.text}”' for t in triggers])}" if triggers else ""
         return [f"The safety level is 0, so this is the stock picture{named}; it stays blurred until you ask."]
     if report.decision == "benign" and not report.withheld:
-        judged = " and the judge saw nothing in the picture" if report.score is not None else ""
-        return [f"Nothing in the prompt is named by the policy “{policy.id}”{judged}: this is the stock picture."]
+        also = _unseen(report)
+        return [f"Nothing in the prompt is named by the policy “{policy.id}”{also}: this is the stock picture."]
     causes = [_replaced(trigger, policy) for trigger in triggers]
     if report.seen:
         where = "half-drawn" if report.gate == "preview" else "finished"
         causes.append(f"The judge saw {_listed(list(report.seen))} in the {where} picture.")
+    if report.gate == "watch":
+        named = _listed([f"“{name}”" for name in report.categories])
+        causes.append(
+            f"No word of the prompt is named by the policy “{policy.id}”, but what was about to be drawn looked like "
+            f"something that it names under {named}."
+        )
     if report.gate == "latent":
         causes.append("Both prompts lead to the same picture here, so this is the stock picture.")
     return causes
+
+
+def _unseen(report: SafetyReport) -> str:
+    """What else was looked at, in vain."""
+    if report.score is not None:
+        return " and the judge saw nothing in the picture"
+    return " and what was about to be drawn looked like nothing that it names" if report.watched is not None else ""
 
 
 def _replaced(trigger: Trigger, policy: Policy) -> str:
@@ -51,7 +77,8 @@ def _replaced(trigger: Trigger, policy: Policy) -> str:
 
 def _effect(report: SafetyReport) -> list[str]:
     if report.withheld:
-        return ["The judge still flagged what was drawn, so the picture is withheld and a blank one shown instead."]
+        why = "The judge still flagged what was drawn" if report.tries else "Nothing safe could be drawn in its place"
+        return [f"{why}, so the picture is withheld and a blank one shown instead."]
     if report.decision != "dual" or report.gate == "latent":
         return []
     again = f" It was drawn again {_times(report.tries)}." if report.tries else ""
