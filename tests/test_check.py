@@ -11,7 +11,7 @@ from families import FAMILIES, dual_of
 from typer.testing import CliRunner
 
 from dualsafe import AutoDualLatentPipeline
-from dualsafe.calibration import FILE, calibrated, watch_scores
+from dualsafe.calibration import FILE, calibrated
 from dualsafe.check.calibrated import calibration
 from dualsafe.check.contract import contracts
 from dualsafe.check.drawing import drawing
@@ -92,10 +92,6 @@ def test_a_check_keeps_a_calibration_once_where_there_is_time_for_one(tmp_path):
     assert late["prompts"] == 0 and "no time for 24 pictures" in late["reason"] and late["file"] is None
     found = calibration(calls, LADDERS, 80.0, 1.0, tmp_path)
     assert found == {"watch": calibrated(tmp_path).watch, "prompts": 24, "file": str(tmp_path / FILE), "reason": None}
-    scores = watch_scores(
-        pipe, [text for ladder in LADDERS for text in ladder[1:]], num_inference_steps=2, height=16, width=16
-    )
-    assert 0 < sum(score >= found["watch"] for score in scores) <= 3  # about 5% of 24
     again = calibration(calls, LADDERS, 80.0, 1.0, tmp_path)
     assert again["watch"] == found["watch"] and again["prompts"] == 0 and "before" in again["reason"]
     with_picture = drawing(dual_of(FAMILIES["sd-img2img"].make()), 2, (16, 16))
