@@ -281,7 +281,7 @@ def test_dng_follows_the_posterior_of_algorithm_1(dual):
 
 
 def test_uce_solves_its_equation_in_every_cross_attention(dual):
-    method = Edited("uce", UCE(kept=("a cat",)))
+    method = Edited("uce", UCE())
     copy, seconds = method.prepare(dual, POLICY)
 
     def last(text):
@@ -295,9 +295,9 @@ def test_uce_solves_its_equation_in_every_cross_attention(dual):
     for name in changed:
         w = old[name].detach()
         left, right = 0.5 * w, 0.5 * torch.eye(w.shape[1])
-        for told, instead in [*((term, "") for term in concepts(POLICY)), ("a cat", "a cat")]:
+        for told in concepts(POLICY):
             c = last(told).detach()
-            left = left + torch.outer(w @ last(instead).detach(), c)
+            left = left + torch.outer(w @ last("").detach(), c)
             right = right + torch.outer(c, c)
         assert torch.allclose(new[name], left @ torch.inverse(right), atol=1e-4)
     drawn = method.generate(dual, PROMPTS, SEEDS, POLICY, **FEW)

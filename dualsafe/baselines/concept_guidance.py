@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -59,28 +58,38 @@ class ConceptDenoiser:
         return (torch.cat([guided, guided]),)
 
 
-def draw_away_from(
-    pipe: DualLatentMixin,
-    texts: list[str],
-    guide: Callable[[Steps], Guide],
-    prompts: list[str],
-    seeds: list[int],
-    policy: Policy,
-    **sampling: Any,
-) -> Drawn:
-    """Draws with the stock loop, guided away from `texts`; `sampling` names the guidance scale.
+class GuidesAway:
+    """A safety method that draws with the stock loop, guided away from texts: a row of the denoiser's batch each."""
 
-    Args:
-        guide: makes the guidance of a run; is given its steps, of which it may read the noise level.
+    name: str
 
-    Raises:
-        ValueError: a checkpoint without classifier-free guidance in its batch.
-    """
-    guidance_scale = sampling["guidance_scale"]
-    if pipe.denoiser_name != "unet" or guidance_scale <= 1:
-        raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
-    model, steps = getattr(pipe, pipe.denoiser_name), Steps(pipe.scheduler)
-    denoiser = ConceptDenoiser(model, steps, pipe.encode_texts(texts), guide(steps), guidance_scale)
-    with standing_in(pipe, {pipe.denoiser_name: StandIn(model, denoiser)}):
-        drawn = draw(pipe, prompts, seeds, policy, **sampling)
-    return Drawn(drawn.images, [denoiser.rows] * len(prompts), drawn.masks, drawn.reports)
+    def texts(self, pipe: DualLatentMixin, policy: Policy) -> list[str]:
+        """What it is told of the policy."""
+        raise NotImplementedError
+
+    def guide(self, steps: Steps, scale: float) -> Guide:
+        """The guidance of a run.
+
+        Args:
+            steps: of the run; holds its noise level.
+            scale: steps of the run for each of the 50 that papers count warm-ups in.
+        """
+        raise NotImplementedError
+
+    def generate(
+        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
+    ) -> Drawn:
+        """
+        Raises:
+            ValueError: a checkpoint without classifier-free guidance in its batch.
+        """
+        sampling = pipe.sampling_defaults() | sampling
+        guidance_scale = sampling["guidance_scale"]
+        if pipe.denoiser_name != "unet" or guidance_scale <= 1:
+            raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
+        model, steps = getattr(pipe, pipe.denoiser_name), Steps(pipe.scheduler)
+        guide = self.guide(steps, sampling["num_inference_steps"] / 50)
+        denoiser = ConceptDenoiser(model, steps, pipe.encode_texts(self.texts(pipe, policy)), guide, guidance_scale)
+        with standing_in(pipe, {pipe.denoiser_name: StandIn(model, denoiser)}):
+            drawn = draw(pipe, prompts, seeds, policy, **sampling)
+        return Drawn(drawn.images, [denoiser.rows] * len(prompts), drawn.masks, drawn.reports)

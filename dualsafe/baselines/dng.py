@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,13 +10,13 @@ from torch import Tensor
 from .. import method
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
-from .concept_guidance import draw_away_from
-from .protocol import Drawn, concept_text
+from .concept_guidance import GuidesAway
+from .protocol import concept_text
 from .steps import Steps
 
 
 @dataclass(frozen=True)
-class DNG:
+class DNG(GuidesAway):
     """Guides away from the policy's concepts by s p / (1 - p), p the posterior of the concept along the trajectory.
 
     e = e_0 + s (e_p - e_0) - s p / (1 - p) (e_c - e_0). At p = 1/2 it pushes as a negative prompt does. After a step
@@ -46,12 +45,11 @@ class DNG:
     least: float = 1e-6
     most: float = 0.8
 
-    def generate(
-        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
-    ) -> Drawn:
-        sampling = pipe.sampling_defaults() | sampling
-        texts = [concept_text(pipe, policy)]
-        return draw_away_from(pipe, texts, lambda steps: _Guide(self, steps), prompts, seeds, policy, **sampling)
+    def texts(self, pipe: DualLatentMixin, policy: Policy) -> list[str]:
+        return [concept_text(pipe, policy)]
+
+    def guide(self, steps: Steps, scale: float) -> _Guide:
+        return _Guide(self, steps)
 
 
 @dataclass

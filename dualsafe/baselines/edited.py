@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -16,12 +17,8 @@ from ..stand_in import standing_in
 from .protocol import Drawn
 from .stock import draw
 
-
-class Edit(Protocol):
-    """What is done to the copy."""
-
-    def __call__(self, pipe: DualLatentMixin, unet: nn.Module, policy: Policy) -> None:
-        """Changes `unet`, a copy of `pipe.unet`, in place."""
+Edit = Callable[[DualLatentMixin, nn.Module, Policy], None]
+"""Changes a copy of the pipeline's UNet in place."""
 
 
 @dataclass(frozen=True)

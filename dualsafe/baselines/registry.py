@@ -17,12 +17,12 @@ from .safree import SAFREE
 from .sega import SEGA
 from .sld import PRESETS as SLD_PRESETS
 from .sld import SLDByCategory, presets_of
-from .stock import NegativePrompt, SafePrompt, Stock
+from .stock import Stock
 from .uce import UCE
 
 _OTHERS: list[SafetyMethod] = [
     Stock(),
-    NegativePrompt(),
+    Stock("negative-prompt", negative=True),
     *SLD_PRESETS,
     *presets_of(SLDByCategory, "sld-{}-by-category"),
     *presets_of(CASG, "casg-sld-{}"),
@@ -32,7 +32,7 @@ _OTHERS: list[SafetyMethod] = [
     DNG(),
     Edited("uce", UCE()),
     Edited("esd-x", ESD()),
-    SafePrompt(),
+    Stock("safe-prompt", rewritten=True),
 ]
 METHODS: dict[str, SafetyMethod] = {method.name: method for method in _OTHERS}
 """Methods that need no judge, but ours."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
-from .concept_guidance import draw_away_from
-from .protocol import Drawn, category_texts
-
-_STEPS = 50  # that the warm-up counts in
+from .concept_guidance import GuidesAway
+from .protocol import category_texts
+from .steps import Steps
 
 
 @dataclass(frozen=True)
-class SEGA:
+class SEGA(GuidesAway):
     """Guides away from every category at once: 2 + K rows a step.
 
     Attributes:
@@ -34,13 +32,11 @@ class SEGA:
     momentum_scale: float = 0.1
     momentum_beta: float = 0.4
 
-    def generate(
-        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
-    ) -> Drawn:
-        texts = category_texts(pipe, policy)
-        sampling = pipe.sampling_defaults() | sampling
-        warmup = round(self.warmup * sampling["num_inference_steps"] / _STEPS)
-        return draw_away_from(pipe, texts, lambda steps: _Guide(self, warmup), prompts, seeds, policy, **sampling)
+    def texts(self, pipe: DualLatentMixin, policy: Policy) -> list[str]:
+        return category_texts(pipe, policy)
+
+    def guide(self, steps: Steps, scale: float) -> _Guide:
+        return _Guide(self, round(self.warmup * scale))
 
 
 @dataclass

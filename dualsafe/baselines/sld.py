@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
-from .concept_guidance import draw_away_from
-from .protocol import Drawn, category_texts, concept_text
-
-_STEPS = 50  # that the presets' warm-up counts in
+from .concept_guidance import GuidesAway
+from .protocol import category_texts, concept_text
+from .steps import Steps
 
 
 @dataclass(frozen=True)
-class SLD:
+class SLD(GuidesAway):
     """Guides away from one safety concept: the policy's terms in a row.
 
     Attributes:
@@ -36,7 +34,6 @@ class SLD:
     momentum_beta: float
 
     def texts(self, pipe: DualLatentMixin, policy: Policy) -> list[str]:
-        """What it is told: a row of the denoiser's batch each."""
         return [concept_text(pipe, policy)]
 
     def direction(self, e_0: Tensor, e_p: Tensor, e_c: list[Tensor]) -> Tensor:
@@ -46,13 +43,8 @@ class SLD:
         mu = torch.where(phi >= self.threshold, 0.0, (phi.abs() * self.scale).clamp(max=1.0))
         return (e_s - e_0) * mu
 
-    def generate(
-        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
-    ) -> Drawn:
-        sampling = pipe.sampling_defaults() | sampling
-        warmup = round(self.warmup * sampling["num_inference_steps"] / _STEPS)
-        texts = self.texts(pipe, policy)
-        return draw_away_from(pipe, texts, lambda steps: _Guide(self, warmup), prompts, seeds, policy, **sampling)
+    def guide(self, steps: Steps, scale: float) -> _Guide:
+        return _Guide(self, round(self.warmup * scale))
 
 
 class SLDByCategory(SLD):

@@ -31,37 +31,22 @@ def _without_force(policy: Policy) -> Policy:
 
 @dataclass(frozen=True)
 class Stock:
-    """No safety: what every other method is measured against."""
+    """The stock pipeline: no safety, what every other method is measured against; or told words of the policy's.
+
+    Attributes:
+        negative: the policy's concepts are the negative prompt, e = e_n + s (e_p - e_n).
+        rewritten: the prompt is as the policy rewrites it: most safety, least of the original picture.
+    """
 
     name: str = "stock"
+    negative: bool = False
+    rewritten: bool = False
 
     def generate(
         self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
     ) -> Drawn:
+        if self.negative:
+            sampling["negative_prompt"] = [concept_text(pipe, policy)] * len(prompts)
+        if self.rewritten:
+            prompts = [rewrite(policy, prompt).text for prompt in prompts]
         return draw(pipe, prompts, seeds, policy, **sampling)
-
-
-@dataclass(frozen=True)
-class NegativePrompt:
-    """The policy's concepts as the negative prompt: e = e_n + s (e_p - e_n)."""
-
-    name: str = "negative-prompt"
-
-    def generate(
-        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
-    ) -> Drawn:
-        negative = [concept_text(pipe, policy)] * len(prompts)
-        return draw(pipe, prompts, seeds, policy, negative_prompt=negative, **sampling)
-
-
-@dataclass(frozen=True)
-class SafePrompt:
-    """The stock picture of the prompt as the policy rewrites it: most safety, least of the original picture."""
-
-    name: str = "safe-prompt"
-
-    def generate(
-        self, pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Policy, **sampling: Any
-    ) -> Drawn:
-        safe = [rewrite(policy, prompt).text for prompt in prompts]
-        return draw(pipe, safe, seeds, policy, **sampling)

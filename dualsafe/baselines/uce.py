@@ -18,29 +18,24 @@ from .protocol import concepts
 class UCE:
     """Every concept's keys and values become those of the empty text, in all cross-attentions (eq. 7):
 
-    W = (lambda W_old + sum_i v_i c_i' + sum_j W_old c_j c_j') (lambda I + sum_i c_i c_i' + sum_j c_j c_j')^-1,
+    W = (lambda W_old + sum_i v_i c_i') (lambda I + sum_i c_i c_i')^-1,
 
-    c_i the embedding of a concept's last token, v_i = W_old c_0 with c_0 that of the empty text, j over what is kept.
-    This is the released code's form (rohitgandikota/unified-concept-editing, uce_sd_erase.py), with its defaults: a
-    lambda, which the paper's eq. 7 doesn't write, so that the inverse exists; last tokens only; and nothing is kept
-    unless it is told to.
+    c_i the embedding of a concept's last token, v_i = W_old c_0 with c_0 that of the empty text. This is the released
+    code's form (rohitgandikota/unified-concept-editing, uce_sd_erase.py), with its defaults: a lambda, which the
+    paper's eq. 7 doesn't write, so that the inverse exists; last tokens only; and no concept that is to be kept.
 
     Attributes:
         regularisation: lambda.
-        kept: concepts that are to stay as they are.
     """
 
     regularisation: float = 0.5
-    kept: tuple[str, ...] = ()
 
     @torch.no_grad()
     def __call__(self, pipe: DualLatentMixin, unet: nn.Module, policy: Policy) -> None:
-        erased, kept = last_tokens(pipe, concepts(policy)), last_tokens(pipe, list(self.kept))
-        nothing = last_tokens(pipe, [""]).expand_as(erased)
+        told = last_tokens(pipe, concepts(policy))
+        instead = last_tokens(pipe, [""]).expand_as(told)
         for layer in cross_attention(unet, "to_k", "to_v").values():
-            old = layer.weight
-            told, instead = torch.cat([erased, kept]), torch.cat([nothing, kept])
-            layer.weight.copy_(closed_form(old.float(), told, instead, self.regularisation))
+            layer.weight.copy_(closed_form(layer.weight.float(), told, instead, self.regularisation))
 
 
 def closed_form(old: Tensor, told: Tensor, instead: Tensor, regularisation: float) -> Tensor:
@@ -52,8 +47,6 @@ def closed_form(old: Tensor, told: Tensor, instead: Tensor, regularisation: floa
 
 def last_tokens(pipe: DualLatentMixin, texts: Sequence[str]) -> Tensor:
     """The embedding of each text's last token before the end, (K, W); of the empty text that of its start."""
-    if not texts:
-        return last_tokens(pipe, [""])[:0]
     embeds = pipe.encode_texts(list(texts))["prompt_embeds"].float()
     tokenizer = pipe.tokenizer
     at = [len(tokenizer(text, truncation=True).input_ids) - 2 for text in texts]
