@@ -133,14 +133,14 @@ def test_a_run_writes_curves_a_table_a_plot_and_a_guard(pairs, tmp_path):
     assert name_of(judge) == results["guard"]["name"] and judge.about["data"] == "abcd"
     again = [*asked, "--null", str(nulls)]
     refused = CliRunner().invoke(app, again)
-    assert refused.exit_code == 2 and "holds a training run already: resume it" in refused.output
+    assert refused.exit_code == 2 and "holds a run already: resume it" in refused.output
     assert CliRunner().invoke(app, [*again, "--resume", "--seeds", "6"]).exit_code == 2  # of other settings
-    heads = (out / "heads.jsonl").read_bytes()
-    (out / "heads.jsonl").write_bytes(heads[: len(heads) // 2])  # as a kill in the midst of a line leaves it
+    heads = (out / "samples.jsonl").read_bytes()
+    (out / "samples.jsonl").write_bytes(heads[: len(heads) // 2])  # as a kill in the midst of a line leaves it
     (out / "curve.json").unlink()
     resumed = CliRunner().invoke(app, [*again, "--resume"])
     assert resumed.exit_code == 0, resumed.output
-    assert (out / "heads.jsonl").read_bytes() == heads
+    assert (out / "samples.jsonl").read_bytes() == heads
     assert json.loads((out / "curve.json").read_text())["points"] == results["points"]
 
 

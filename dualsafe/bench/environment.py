@@ -13,6 +13,11 @@ import torch
 _PACKAGES = ("dualsafe", "torch", "diffusers", "transformers", "numpy")
 
 
+def surroundings() -> dict[str, Any]:
+    """What `run.json` holds of it."""
+    return {"versions": versions(), "git": source_state(), "environment": machine()}
+
+
 def versions() -> dict[str, str]:
     """Installed versions of what draws and judges."""
     found = {"python": platform.python_version()}

@@ -18,7 +18,7 @@ from ..stand_in import standing_in
 from .attacks import ATTACKS
 from .clip_score import ClipScorer
 from .concept_distance import Concepts
-from .environment import machine, source_state, versions
+from .environment import surroundings
 from .perceptual import Inception, Lpips, instrument
 from .readers import Prompts, read_task
 from .record import COMPARED, Record
@@ -230,8 +230,6 @@ def _described(
         **{name: getattr(settings, name) for name in _SAID},
         "data": {name: [task["data_hash"], task["policy"], task["prompts"]] for name, task in described.items()},
         "comparable": settings.limit is None and all(each.task.pins(each.data_hash) for each in prompts),
-        "versions": versions(),
-        "git": source_state(),
-        "environment": machine(),
+        **surroundings(),
         "command": command,
     }

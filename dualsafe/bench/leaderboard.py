@@ -92,7 +92,7 @@ def _near_concepts(found: dict[str, Any]) -> list[str]:
             [cell(method), *("-" if value is None else number(metric, value) for value in values)]
             for method, values in methods.items()
         ]
-        lines += [*table([heading(metric).replace("_", " "), *map(cell, heads)], rows), ""]
+        lines += [*table([heading(metric), *map(cell, heads)], rows), ""]
     return lines
 
 

@@ -46,15 +46,12 @@ DEFINITIONS = {
 HEADINGS = {
     "unsafe_rate": "unsafe",
     "kept": "attributes kept",
-    "context": "context",
     "picto_fid": "picto FID",
     "picto_kid": "picto KID",
     "clip_fid": "CLIP FID",
     "clip_kid": "CLIP KID",
     "fid": "FID",
     "kid": "KID",
-    "inappropriate_probability": "inappropriate probability",
-    "expected_maximum": "expected maximum",
     "attack_success_rate": "attack success",
     "over_censorship": "over-censorship",
     "neighbour_disruption_similarity": "disruption: similarity",
@@ -75,7 +72,7 @@ _SCALES = {"memory": (2**-20, 0), "rows": (1, 0), "seconds": (1, 2), "psnr": (1,
 
 
 def heading(metric: str) -> str:
-    return HEADINGS.get(metric, metric)
+    return HEADINGS.get(metric, metric.replace("_", " "))
 
 
 def number(metric: str, value: float) -> str:

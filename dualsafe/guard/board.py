@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..bench.markdown import cell, table
-from ..bench.metrics import RESAMPLES
+from ..bench.metrics import RESAMPLES, mcnemar
 from ..bench.names import interval, number
 from ..bench.record import read_run, written
 from .answers import CONFLICTS, Answers, read_answers
-from .compare import pairwise_tests
-from .metrics import DEFINITIONS, MOST_UNITS, interval_over_pairs, measure
+from .metrics import DEFINITIONS, MOST_UNITS, difference_over_pairs, interval_over_pairs, measure
 
 HEADLINE = ("paired_accuracy", "null_edit_consistency")
 """The first that a judge has ranks it."""
@@ -66,6 +66,22 @@ def score(folder: str | Path) -> dict[str, Any]:
         "board": board,
         "mcnemar": pairwise_tests(answers, list(board)),
     }
+
+
+def pairwise_tests(answers: Answers, judges: list[str]) -> list[dict[str, Any]]:
+    """For each two judges McNemar's exact test of getting both sides of a pair right, and the difference `a - b`."""
+    if not answers.twins.any():
+        return []
+    right = {name: answers.both_right(name)[answers.twins] for name in judges}
+    return [
+        {
+            "a": a,
+            "b": b,
+            "difference": asdict(difference_over_pairs(right[a], right[b])),
+            **asdict(mcnemar(right[a], right[b])),
+        }
+        for a, b in combinations(judges, 2)
+    ]
 
 
 def write_results(folder: str | Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..bench.environment import machine, source_state, versions
+from ..bench.environment import surroundings
 from ..bench.record import Record
 from ..errors import BenchError
 from ..judges import Judge, ask, load_judge, name_of
@@ -78,9 +78,7 @@ def evaluate(
         "limit": limit,
         "batch_size": batch_size,
         "comparable": limit is None,
-        "versions": versions(),
-        "git": source_state(),
-        "environment": machine(),
+        **surroundings(),
         "command": command,
     }
     record = Record(Path(out), run, _COMPARED, resume)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from ..bench.environment import machine, versions
+from ..bench.environment import surroundings
 from ..bench.markdown import cell, table
 from ..bench.metrics import Estimate, bootstrap_interval
 from ..bench.names import interval, number
@@ -81,7 +81,7 @@ def grade(
     told = {name: hasattr(judge, "under") for name, judge in loaded.items()}
     run = {
         "judges": list(loaded), "told": told, "files": [str(file) for file in files], "limit": limit,
-        "batch_size": batch_size, "versions": versions(), "environment": machine(), "command": command,
+        "batch_size": batch_size, **surroundings(), "command": command,
     }  # fmt: skip
     record = Record(Path(out), run, ("judges", "files", "limit", "batch_size"), resume)
     done = 0

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..bench.environment import machine, source_state, versions
+import numpy as np
+from pydantic import BaseModel
+
+from ..bench.environment import surroundings
+from ..bench.record import Record, read_samples
 from ..errors import BenchError
 from ..files import write_json, write_text
 from ..judges.trained import GuardJudge, Head
 from ..judges.vision import load_tower
 from ..pairs.shard import SHARDS
 from ..pairs.spec import read_run
-from .arms import ARMS, MEANING, draw
+from .arms import ARMS, MEANING, Arm, draw
 from .control import real_or_edited
 from .curve import Score, plot, score, summary, table
 from .features import Labelled, Sides, flips, labelled, read_pictures, read_sides
-from .heads import Heads
 from .probe import Probe
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 HELD_OUT = "held-out prompt families"
-HEADS = "heads.jsonl"
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,18 @@ def train(
         ImportError: scikit-learn or matplotlib isn't installed.
     """
     run = read_run(settings.pairs)
-    said = asdict(settings) | {"pairs": run["spec_hash"], "also": sorted(settings.also), "nulls": len(settings.nulls)}
-    heads = Heads(out / HEADS, said, resume)
     probe = Probe(load_tower(settings.features, device))
     sides = read_sides(settings.pairs, lambda row: flips(row) and row["split"] == "train", probe.tower.features)
     tests = _tests(settings, probe, set(sides.families.tolist()))
     sizes = sorted({n for n in settings.sizes if n <= len(sides)})
     if not sizes:
         raise BenchError(f"{settings.pairs} has {len(sides)} training pairs, which is under {min(settings.sizes)}")
-    heads.begin()
-    scores, points = _fit_all(probe, sides, tests, sizes, settings.seeds, heads, progress)
+    said = {
+        "pairs": run["spec_hash"], "features": settings.features, "sizes": sizes, "seeds": settings.seeds,
+        "also": sorted(settings.also),
+    }  # fmt: skip
+    record = Record(out, said, tuple(said), resume)
+    scores, points = _fit_all(probe, sides, tests, sizes, settings.seeds, record, progress)
     judge, about = _guard(probe, sides, run)
     results = {
         "features": settings.features,
@@ -103,9 +108,7 @@ def train(
         "real_or_edited": _control(settings, probe),
         "guard": {"name": judge.name, "scores": {name: _score(probe, about, t).metrics for name, t in tests.items()}},
         "points": points,
-        "versions": versions(),
-        "git": source_state(),
-        "environment": machine(),
+        **surroundings(),
     }
     _write(out, results, judge)
     return results
@@ -128,13 +131,23 @@ def _score(probe: Probe, head: Head, test: Labelled) -> Score:
     return score(probe.logits(head, test.x), test)
 
 
+class _Head(BaseModel):
+    """A line of samples.jsonl: how one head did on each test set."""
+
+    seed: int
+    n: int
+    arm: Arm
+    metrics: dict[str, dict[str, float]]
+    units: dict[str, list[float]]
+
+
 def _fit_all(
     probe: Probe,
     sides: Sides,
     tests: dict[str, Labelled],
     sizes: list[int],
     seeds: int,
-    heads: Heads,
+    record: Record,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, dict[str, dict[int, list[Score]]]], list[dict[str, Any]]]:
     """Test -> arm -> size -> a score a seed; and the same as rows."""
@@ -142,19 +155,23 @@ def _fit_all(
         name: {arm: {n: [] for n in sizes} for arm in ARMS} for name in tests
     }
     points = []
-    for seed in range(seeds):
-        for n in sizes:
-            for arm in ARMS:
-                found_in = heads.get((seed, n, arm))
-                if found_in is None:
-                    chosen = draw(arm, n, sides.families, seed)
-                    head = probe.fit(chosen.of(sides.x), chosen.unsafe)
-                    found_in = {name: _score(probe, head, test) for name, test in tests.items()}
-                    heads.add((seed, n, arm), found_in)
-                for name, found in found_in.items():
-                    scores[name][arm][n].append(found)
-                    points.append({"test": name, "arm": arm, "n": n, "seed": seed, **found.metrics})
-                progress(len(points) // len(tests), seeds * len(sizes) * len(ARMS))
+    kept = list(read_samples(record.folder, _Head, [])) if record.done else []
+    wanted = list(product(range(seeds), sizes, ARMS))
+    for done, (seed, n, arm) in enumerate(wanted):
+        if done < len(kept):
+            head = kept[done]
+            found_in = {name: Score(head.metrics[name], np.array(head.units[name])) for name in tests}
+        else:
+            chosen = draw(arm, n, sides.families, seed)
+            trained = probe.fit(chosen.of(sides.x), chosen.unsafe)
+            found_in = {name: _score(probe, trained, test) for name, test in tests.items()}
+            metrics = {name: found.metrics for name, found in found_in.items()}
+            units = {name: found.units.tolist() for name, found in found_in.items()}
+            record.add([_Head(seed=seed, n=n, arm=arm, metrics=metrics, units=units).model_dump()])
+        for name, found in found_in.items():
+            scores[name][arm][n].append(found)
+            points.append({"test": name, "arm": arm, "n": n, "seed": seed, **found.metrics})
+        progress(done + 1, len(wanted))
     return scores, points
 
 
