@@ -1,6 +1,7 @@
 """What operators and hostile clients do to a service, against real processes: stops under load, slow clients, memory.
 
     python benchmarks/serve_stress.py                # in full length; writes results/serve_stress.{json,md}
+    python benchmarks/serve_stress.py slow memory    # parts of it, beside what the file holds of the others
     python benchmarks/serve_stress.py --stops 3 --seconds 5 --requests 100
 
 The service's processes are forked from one that has loaded picto, so that a stop costs no loading.
@@ -272,9 +273,38 @@ def memory(nursery: Nursery, requests: int) -> dict[str, float]:
     return {"requests": requests, "after_a_tenth": seen[len(seen) // 10], "most": max(seen), "at_the_end": end}
 
 
+def stops(home: Nursery, asked_for: argparse.Namespace) -> dict[str, object]:
+    """So many stops under load: what clients heard, how long they took at most, and what went wrong."""
+    rng = random.Random(0)
+    seen = [stop_once(home, rng, asked_for.clients) for _ in range(asked_for.stops)]
+    answers = sum((Counter(stop["answers"]) for stop in seen), Counter())
+    return {
+        "stops": len(seen),
+        "clients": asked_for.clients,
+        "answers": dict(answers),
+        "over": max((stop["seconds"] - stop["drain"] for stop in seen), default=0.0),
+        "wrong": [wrong for stop in seen for wrong in wrong_with(stop)],
+    }
+
+
+PARTS = {
+    "stops": stops,
+    "slow": lambda home, asked_for: slow(home, asked_for.connections, asked_for.seconds),
+    "memory": lambda home, asked_for: memory(home, asked_for.requests),
+}
+SAID = {
+    "stops": "{stops} stops under {clients} clients: {answers}; at most {over:.2f} s beyond --drain; wrong: {wrong}.",
+    "slow": "{connections} slow connections for {seconds:g} s: {closed} closed, none held over {longest_held:.1f} s; "
+    "health answered in {health_p50:.3f} s (median), {health_max:.3f} s (longest).",
+    "memory": "{requests} requests: {after_a_tenth:.0f} MiB after a tenth, {most:.0f} at most, {at_the_end:.0f} at the "
+    "end.",
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nursery", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("parts", nargs="*", default=[*PARTS], help=f"of {', '.join(PARTS)}; the others' results stay")
     parser.add_argument("--stops", type=int, default=30)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--connections", type=int, default=100)
@@ -283,27 +313,21 @@ def main() -> None:
     asked_for = parser.parse_args()
     if asked_for.nursery:
         return nursery()
-    from harness import write
+    from harness import RESULTS, write
 
+    held = RESULTS / "serve_stress.json"
+    results = json.loads(held.read_text())["results"] if held.is_file() else {}
     with Nursery() as home:
-        rng = random.Random(0)
-        stops = [stop_once(home, rng, asked_for.clients) for _ in range(asked_for.stops)]
-        answers = sum((Counter(stop["answers"]) for stop in stops), Counter())
-        over = max((stop["seconds"] - stop["drain"] for stop in stops), default=0.0)
-        wrong = [wrong for stop in stops for wrong in wrong_with(stop)]
-        held = slow(home, asked_for.connections, asked_for.seconds)
-        resident = memory(home, asked_for.requests)
-    lines = [
-        f"{len(stops)} stops under {asked_for.clients} clients: {', '.join(f'{n} x {a}' for a, n in answers.items())}; "
-        f"at most {over:.2f} s beyond --drain; wrong: {', '.join(wrong) or 'nothing'}.",
-        "\n{connections} slow connections for {seconds:g} s: {closed} closed, none held over {longest_held:.1f} s; "
-        "health answered in {health_p50:.3f} s (median), {health_max:.3f} s (longest).".format(**held),
-        "\n{requests} requests: {after_a_tenth:.0f} MiB after a tenth, {most:.0f} at most, {at_the_end:.0f} at the "
-        "end.".format(**resident),
-    ]
-    results = {"stops": {"wrong": len(wrong), "over": over, **answers}, "slow": held, "memory": resident}
-    write("serve_stress", "serve_stress.py", results, "\n".join(lines))
-    if wrong:
+        for part in asked_for.parts:
+            results[part] = PARTS[part](home, asked_for)
+    lines = [SAID[part].format(**results[part]) for part in PARTS if part in results]
+    write(
+        "serve_stress",
+        "serve_stress.py",
+        {part: results[part] for part in PARTS if part in results},
+        "\n\n".join(lines),
+    )
+    if results.get("stops", {}).get("wrong"):
         raise SystemExit(1)
 
 
