@@ -44,7 +44,7 @@ def faults(policy, prompt: str, text: str) -> list[str]:
     if not text:
         found.append("empty")
     categories = dict.fromkeys(match.category for match in find(policy, prompt))
-    if not all(policy.categories[name].aim in text for name in categories):
+    if not all(policy.categories[name].aim.lower() in text.lower() for name in categories):
         found.append("no aim")
     return found
 

@@ -214,7 +214,7 @@ def test_folding_and_rewriting_never_fail(text):
         ("creating a disturbing contrast", "creating a charming contrast"),
         ("a half-naked man", "a clothed man"),
         ("the scream by the road", "the singing by the road"),
-        ("he was stabbed, she stabs", "he was hugged, she hugs"),
+        ("munch's scream and a screaming woman", "munch's singing and a singing woman"),
         ('"The Naked Gun" poster', '"The Clothed Umbrella" poster'),
         ("thieves and a thief", "people and a person"),
         ("the corpse's hand", "the statue's hand"),
@@ -223,7 +223,8 @@ def test_folding_and_rewriting_never_fail(text):
             "a (flower:1.3), [umbrella], BREAK\n(clothed), <lora:naked_style:0.8>",
         ),
         ("guns and pistols", "umbrellas"),
-        ("a man killing, dead friends", "a man meeting, sleeping friends"),
+        ("a screaming, dark man", "a singing, dark man"),
+        ("hot lingerie, sexy woman in cute underwear, lingerie", "warm gown, elegant woman in cute clothing"),
     ],
 )
 def test_rewriting_keeps_grammar_and_syntax_and_says_the_aim(prompt, safe):
@@ -233,6 +234,27 @@ def test_rewriting_keeps_grammar_and_syntax_and_says_the_aim(prompt, safe):
         aim = I2P.categories[category].aim
         assert aim in text
         text = text.replace(f", {aim}", "")
+    assert text == safe
+
+
+@pytest.mark.parametrize(
+    ("prompt", "safe"),
+    [
+        ("A man is stabbed by a thug in a dark alley.", "A man in a dark alley."),
+        ("A man flees through a park as a thug chases him, blood on the wall.", "A man in a park."),
+        ("Show a boy punching his friend at school, leaving him bruised.", "Show a boy."),
+        ("Depict a brutal murder.", "Depict a scene."),
+        ("a photo of a murder in a kitchen, film grain, by Bob", "a photo in a kitchen, film grain, by Bob"),
+        ("A cook at a stove. He stabs a guest.", "A cook at a stove."),
+        ("A man stabs a guest. They bleed.", "A man."),
+        ("how to stab a man, blueprint, detailed", "blueprint, detailed"),
+        ("a woman with gore and blood on her face, ink", "a woman, ink"),
+    ],
+)
+def test_of_an_act_stay_who_is_there_where_and_in_what_style(prompt, safe):
+    text = rewrite(I2P, prompt).text
+    for aim in (category.aim for category in I2P.categories.values()):
+        text = text.replace(f", {aim}", "").replace(f" {aim[:1].upper()}{aim[1:]}.", "").removeprefix(f"{aim}, ")
     assert text == safe
 
 
@@ -386,3 +408,25 @@ def test_the_command_lists_shows_and_validates(tmp_path):
     failed = run(app, ["policy", "validate", str(path)])
     assert failed.exit_code == 2 and "did you mean 'version'" in failed.output
     assert run(app, ["policy", "show", "nope"]).exit_code == 2
+
+
+def test_the_command_counts_what_words_act_on(tmp_path):
+    rows = "list,prompt,share\na,a man with a gun,90\na,a cat,10\nb,a nude man with a knife,\nb,,5\n"
+    (tmp_path / "two.csv").write_text(rows)
+    (tmp_path / "plain.txt").write_text("a bomb\n\na dog\n")
+
+    def cells(*arguments: str) -> list[list[str]]:
+        result = CliRunner().invoke(app, ["bench", "prompts", *arguments])
+        assert result.exit_code == 0, result.output
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.output.strip().splitlines()]
+
+    heads, _, *lists = cells(str(tmp_path / "two.csv"), "--by", "list", "--weight", "share")
+    counts = [dict(zip(heads, cells)) for cells in lists]
+    assert [[count[key] for key in ("list", "prompts", "acted on", "of the weight")] for count in counts] == [
+        ["a", "2", "50.00", "90.00"],
+        ["b", "1", "100.00", ""],
+    ]
+    assert (counts[1]["sexual"], counts[1]["violence"], counts[1]["hate"]) == ("100.00", "100.00", "0.00")
+    assert cells(str(tmp_path / "plain.txt"))[2][:3] == ["plain", "2", "50.00"]
+    refused = CliRunner().invoke(app, ["bench", "prompts", str(tmp_path / "two.csv"), "--weight", "list"])
+    assert refused.exit_code and "row 1: list='a' must be a number" in refused.output

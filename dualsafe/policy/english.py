@@ -12,6 +12,11 @@ Form = Literal["", "plural", "VBD", "VBG", "VBN", "VBZ"]
 _VERB_FORMS: tuple[Form, ...] = ("VBD", "VBG", "VBN", "VBZ")
 
 
+def listed(line: str) -> frozenset[str]:
+    """The words of a line."""
+    return frozenset(line.split())
+
+
 @lru_cache(maxsize=4096)
 def inflected(phrase: str, form: Form) -> str:
     """A phrase in another form: its last word if it is a noun's, its first if it is a verb's."""
@@ -42,6 +47,14 @@ def kinds(word: str) -> frozenset[str]:
     return frozenset(getAllLemmas(word.lower())) - {"PROPN", "AUX"}
 
 
+@lru_cache(maxsize=4096)
+def lemma(word: str) -> str:
+    """A verb's infinitive, or the word itself."""
+    from lemminflect import getLemma
+
+    return next(iter(getLemma(word, "VERB")), word) if "VERB" in kinds(word) else word
+
+
 def is_noun(phrase: str) -> bool:
     """Whether a phrase of the policy ends in a noun, and in nothing that describes one."""
     return "NOUN" in (found := kinds(phrase.split(" ")[-1])) and "ADJ" not in found
@@ -58,7 +71,8 @@ def is_plural(phrase: str) -> bool:
 def is_countable(noun: str) -> bool:
     """Whether a noun has an article: its plural is met at least a tenth as often, by SymSpell's counts."""
     last = noun.split(" ")[-1]
-    return frequency(inflected(last, "plural")) >= 0.1 * frequency(last)
+    many = inflected(last, "plural")
+    return many != last and frequency(many) >= 0.1 * frequency(last)
 
 
 def article(following: str) -> str:

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from ..errors import PolicyViolation
-from .english import forms
+from .english import forms, listed
 from .fold import fold
 from .lexicon import Lexicon
 from .shipped import resolve
@@ -69,36 +69,9 @@ _NOT_SEXUAL = """
     rapeseed|no nudity|no nude|not nude|not naked|not sexual|non sexual|not explicit|non explicit|not suggestive
     not sexy|no sexual content|without nudity|no sex|no nsfw
 """
-_CLINICAL = frozenset(
-    [
-        "sex",
-        "sexual",
-        "sexually",
-        "explicit",
-        "intimate",
-        "intimacy",
-        "intercourse",
-        "genital",
-        "genitals",
-        "genitalia",
-        "penis",
-        "vagina",
-        "breasts",
-        "breast",
-        "nipple",
-        "masturbation",
-        "molest",
-        "molested",
-        "molesting",
-        "molestation",
-        "rape",
-        "raped",
-        "groping",
-        "pornography",
-        "sexting",
-        "grope",
-        "groped",
-    ]
+_CLINICAL = listed(
+    "sex sexual sexually explicit intimate intimacy intercourse genital genitals genitalia penis vagina breasts breast "
+    "nipple masturbation molest molested molesting molestation rape raped groping pornography sexting grope groped"
 )
 _LESSON = """
     education|educational|lesson|class on|workshop|textbook|curriculum|anatomy|biology|doctor|doctor's|pediatrician

@@ -1,106 +1,38 @@
-"""A prompt without its unsafe terms: each replaced by its counterpart, or removed with the words that attach it."""
+"""A prompt without its unsafe terms.
+
+A thing gives way to its counterpart, and what only describes is left out. An act is not replaced, since its sentence
+would make no sense: who is there, where, and in what style stay, and what is done goes.
+"""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from .english import Form, article, inflected, is_countable, is_noun, is_plural, kinds, with_article
+from .clause import Part, Word, sentences
+from .english import Form, article, inflected, is_countable, is_noun, is_plural, kinds, listed, with_article
 from .match import Match, find
 from .model import Policy
 
-_REACH = 64  # characters around a term in which the words that belong to it are looked for, so that time stays linear
-_ARTICLE = re.compile(r"(?<![\w'’-])(an?|the)[ ]+$", re.IGNORECASE)
-_JOINT = re.compile(
-    r"(?<![\w'’-])(?:(?:splattered|smeared|stained|soaked|drenched|dripping|filled|covered|full)\s+(?:in|with|of)|with|holding"
-    r"|carrying|wearing|showing|next\s+to|and|in|of)\s+$",
-    re.IGNORECASE,
-)
-_HOLDING = re.compile(r"(?<![\w'’-])(?:with|holding|carrying|wearing)\s+$", re.IGNORECASE)
-_LAST = re.compile(r"([^\W\d_][\w'’]*)[ ]+$")  # the word before, and the one after
-_NEXT = re.compile(r"[ ]+([^\W\d_]+)(?![\w'’])")
-_PAIR = re.compile(
-    r"(?<![\w'’-])([^\W\d_]+),?[ ]+(?:and|but|yet)[ ]+$", re.IGNORECASE
-)  # "dark and" of "dark and bloody"
-_COORDINATED = re.compile(r",?[ ]+(?:and|or|but|yet|[^\W\d_]+ly)[ ]|,[ ]*[^\W\d_]")
-_PASSIVE = re.compile(r"\b(?:be|been|being|is|was|are|were|gets?|got|getting)\s+$", re.IGNORECASE)
 _WEIGHT = r"(?::\s*-?[\d.]+)?"
-_EMPTY = re.compile(rf"[(\[{{]\s*{_WEIGHT}\s*[)\]}}]|\"\s*\"|“\s*”")
-_CLAUSE_END = re.compile(r"[,;!?\n]|[.:](?=\s|$)|\s+(?:BREAK|AND)\b|<\w+:")
+_EMPTY = re.compile(rf"[(\[{{]\s*{_WEIGHT}\s*[)\]}}]|\"[\s.,:!?]*\"|“[\s.,:!?]*”")
 _OPEN, _CLOSE = "([{“", ")]}”"
-_FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "nor",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "to",
-        "for",
-        "from",
-        "with",
-        "without",
-        "into",
-        "onto",
-        "over",
-        "under",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "that",
-        "which",
-        "who",
-        "while",
-        "when",
-        "where",
-        "his",
-        "her",
-        "its",
-        "their",
-        "my",
-        "your",
-        "our",
-        "he",
-        "she",
-        "it",
-        "they",
-        "this",
-        "these",
-        "those",
-        "not",
-        "no",
-        "has",
-        "have",
-        "had",
-        "do",
-        "does",
-        "did",
-        "can",
-        "could",
-        "will",
-        "would",
-        "may",
-        "might",
-        "must",
-        "than",
-        "then",
-        "so",
-        "if",
-        "very",
-    ]
+_DANGLING = re.compile(r"(?<![\w'’-])(?:with|holding|carrying|wearing|and|or|of|in|a|an|the)\s+$", re.IGNORECASE)
+_PLACES = {"through": "in", "into": "in", "onto": "on"} | {
+    word: word for word in listed("in on at inside outside near beside under beneath along amid amidst during across")
+}
+_PHRASE = ("word", "determiner", "owner")
+_NOTHING = ("somebody", "conjunction", "determiner", "preposition")
+_LIKE = ("themed", "inspired", "styled", "based")
+_VERY = ("most", "more", "very", "so", "too", "super", "really")
+_NUMBERS = ("two", "three", "four", "five", "six")
+_WITH = ("with", "holding", "carrying", "wearing", "wears", "in", "on", "holds", "of")
+_BEFORE_ACTS = ("to", "how", "and", "as", "after", "before", "for", "while", "by")
+_BODY = listed(
+    "face chest head neck back arm hand wrist mouth eye leg stomach throat shoulder skin body lap way manner "
+    "attempt act order process form moment effort camera viewer trigger game"
 )
 
 
@@ -130,6 +62,15 @@ class Rewrite:
     triggers: tuple[Trigger, ...]
 
 
+@dataclass(frozen=True)
+class _Edit:
+    """A piece of the prompt that goes, and what comes in its place."""
+
+    start: int
+    end: int
+    new: str = ""
+
+
 def rewrite(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> Rewrite:
     """Replaces or removes every unsafe term of `policy` in `prompt`, and says the aims of the categories found.
 
@@ -142,84 +83,351 @@ def rewrite(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> Rewrit
     matches = find(policy, prompt, tokens)
     if not matches:
         return Rewrite(prompt, ())
-    text, place = prompt, 0
-    for match, earlier in zip(reversed(matches), [*(m.end for m in reversed(matches[:-1])), 0]):
-        text, place = _without(text, match, earlier)
-    aims = [policy.categories[name].aim for name in dict.fromkeys(match.category for match in matches)]
-    text = _told(text, place, [aim for aim in aims if aim and not aim.startswith("with ")])
-    text = _once(text, {match.concept.counterpart for match in matches if match.concept.counterpart})
-    text = text.strip(" ,;") or ", ".join(aim.removeprefix("with ") for aim in aims if aim)
-    triggers = tuple(
-        Trigger(prompt[m.start : m.end], m.start, m.end, m.category, m.concept.counterpart) for m in matches
+    edits, place = _edits(prompt, matches)
+    aims = [aim for m in matches if (aim := policy.categories[m.category].aim)]
+    said = ", ".join(dict.fromkeys(aim for aim in aims if not aim.startswith("with ") and aim not in prompt))
+    text = _once(_applied(prompt, edits, place, said), {m.concept.counterpart or "" for m in matches})
+    text = re.sub(r"[:,;]+(?=[.]?$)|(?<=\w),(?=\"\s*,)", "", text.strip(" ,;"))
+    text = text or ", ".join(dict.fromkeys(aim.removeprefix("with ") for aim in aims))
+    starts = [match.start for match in matches]
+    kept = {k for e in edits if e.new for k in range(bisect_left(starts, e.start), bisect_left(starts, e.end))}
+    triggers = (
+        Trigger(prompt[m.start : m.end], m.start, m.end, m.category, m.concept.counterpart if k in kept else None)
+        for k, m in enumerate(matches)
     )
-    return Rewrite(text, triggers)
+    return Rewrite(_capital(text) if prompt.lstrip()[:1].isupper() else text, tuple(triggers))
 
 
-def _without(text: str, match: Match, earlier: int) -> tuple[str, int]:
-    """The text without one term, and where what came in its place ends; up to `earlier` it stays."""
-    head, text = text[:earlier], text[earlier:]
-    start, end = match.start - earlier, match.end - earlier
-    bracket = text[start - 1 : start] == "<"
-    compound = not bracket and re.match(
-        r"-[^\W\d_]\w*(?:-\w+)*", text[end : end + _REACH]
-    )  # "-soaked" of "blood-soaked"
-    prefix = re.search(r"(?<![\w-])[^\W\d_]\w*-$", text[max(0, start - _REACH) : start])  # "half-" of "half-naked"
-    end += compound.end() if compound else 0
-    start -= len(prefix[0]) if prefix else 0
-    before, after = text[:start], text[end:]
-    if head and not before.strip(" "):
-        before = head[-1] + before  # what the seam looks like
-        head = head[:-1]
-    new, place = _changed(before, text[start:end], match, after, bool(compound))
-    return head + new, len(head) + place
+def _edits(prompt: str, matches: list[Match]) -> tuple[list[_Edit], int]:
+    """What is to be changed, in order and apart, and where the aims are to be said."""
+    edits: list[_Edit] = []
+    place, cut = -1, False
+    for parts in sentences(prompt, matches):
+        if any(word.match for part in parts for word in part.words):
+            new, here, cut = _sentence(prompt, parts, cut)
+            edits += new
+            place = here if place < 0 else place
+        else:
+            cut = False
+    apart: list[_Edit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
+        if not apart or edit.start >= apart[-1].end:
+            apart.append(edit)
+        elif edit.end > apart[-1].end:
+            apart[-1] = _Edit(apart[-1].start, edit.end)
+    return apart, max(place, 0)
 
 
-def _changed(before: str, old: str, match: Match, after: str, compound: bool) -> tuple[str, int]:
-    counterpart = match.concept.counterpart
-    if counterpart is not None and not compound:
-        form = _met_as(before, match)
-        new = inflected(counterpart, form) if form != "plural" or is_noun(counterpart) else counterpart
-        if match.concept.verb or not (is_noun(counterpart) and match.form != "plural" and _goes_with_noun(after)):
-            return _replaced(before, old, new, match, after)
-    if compound or _describes(after):
-        return _dropped(before, after)
-    return _removed(before, re.sub(r"^['’]s\b", "", after))
+def _sentence(prompt: str, parts: list[Part], follows: bool) -> tuple[list[_Edit], int, bool]:
+    """A sentence's edits, where aims may be said after it, and whether it was cut down to who is there, and where.
+
+    Args:
+        follows: whether the sentence before was, so that what this one says of it goes with it.
+    """
+    found = [_part(prompt, part) for part in parts]
+    words = sum(len(part.words) for part in parts)
+    prose = parts[-1].after == "." and words > 7 and words >= 5 * sum(bool(part.words) for part in parts)
+    about = next((k for k, part in enumerate(parts) if part.words and part.words[0].kind != "preposition"), 0)
+    while parts[about].after == "," and kinds(parts[about].words[-1].text) == {"ADJ"}:
+        about += 1  # "a desolate, windswept beach"
+    cut = any(found[k][1] and (prose or _goes_on(parts[k], prose)) for k in range(about + 1, len(parts)))
+    cut |= prose and any(word.happens for part in parts for word in part.words)
+    gone, said = False, set()
+    edits: list[_Edit] = []
+    last, placed = 0, False
+    for k, (part, (new, removed)) in enumerate(zip(parts, found)):
+        first = _act(part, len(part.words)) if k <= about else 0
+        if k > about:
+            leads = removed and not new[0].new and new[0].start <= part.start
+            more = _goes_on(part, prose) or leads or (prose and (gone or removed))
+        else:
+            more = k == about and first is not None and first + k > 0
+        if cut and part.words and more:
+            new = [edit for edit in new if edit.start < part.words[first or 0].start]
+            new += _cut(part, first or 0, len(part.words), places=not any(edit.new for edit in edits))
+            removed, gone = True, k > about
+        cut = cut or removed
+        if not new:
+            continue
+        if len(part.words) == 1 and new[0].new in said:
+            new, removed = [_Edit(part.start, part.end)], True
+        said |= {edit.new for edit in new if edit.new}
+        left = _left(part, new)
+        if removed and all(word.shows or word.kind in _NOTHING for word in left):
+            if k > about or not any(word.shows for word in left):
+                new = [_Edit(part.start, part.end)]
+            elif not any(word.kind == "somebody" for word in left):
+                new = [*new[:-1], _Edit(new[-1].start, new[-1].end, "a scene")]
+        joins = removed and k > 0 and new[0].start <= part.start and part.before == ","
+        if joins:
+            new[0] = _Edit(parts[k - 1].end, new[0].end, new[0].new)
+        elif part.after == "," and k + 1 < len(parts) and new[-1].end >= part.end and not new[-1].new:
+            new[-1] = _Edit(new[-1].start, parts[k + 1].start if _incomplete(left) else new[-1].end)
+        edits += new
+        if not placed or (joins and last == k - 1):
+            last, placed = k, True
+    if all(not _left(part, edits) for part in parts) or (cut and _speaks_of_it(parts, follows)):
+        start, end = parts[0].start, parts[-1]
+        return [_Edit(start, end.end + len(end.after) * end.after.startswith((".", ";", "!", "?")))], start, True
+    whole = all(_describes(prompt, parts[last], i) for i in range(len(parts[last].words))[-1:])
+    return edits, _place(parts, len(parts) - 1 if whole else last, edits), cut
 
 
-def _met_as(before: str, match: Match) -> Form:
+def _incomplete(left: list[Word]) -> bool:
+    """Whether what is left of a part says nothing without the next: nothing, or an article alone."""
+    return not left or left[-1].kind == "determiner"
+
+
+def _speaks_of_it(parts: list[Part], follows: bool) -> bool:
+    """Whether a sentence only tells more of what the one before said."""
+    first = next(part for part in parts if part.words).words[0]
+    return first.kind == "somebody" or (follows and first.text in ("the", "this", "his", "her", "their", "its"))
+
+
+def _left(part: Part, edits: Iterable[_Edit]) -> list[Word]:
+    """A part's words that stay."""
+    gone = [(edit.start, edit.end) for edit in edits if not edit.new]
+    swapped = [(edit.start, edit.end) for edit in edits if edit.new]
+    inside = [word for word in part.words if any(a <= word.start < b for a, b in swapped)]
+    return [
+        word
+        for word in part.words
+        if not any(a <= word.start < b for a, b in gone) and (word not in inside or word.match)
+    ]
+
+
+def _place(parts: list[Part], k: int, edits: list[_Edit]) -> int:
+    """Where aims may be said: at the end of a part, before whatever says in whose style."""
+    for i, part in enumerate(parts[: k + 1]):
+        style = part.style
+        if style < len(part.words) and ((i and not style) or (i == k and part.words[style].start >= edits[0].end)):
+            return part.words[style].start
+    lists = ((part.after, after.words[:1]) for part, after in zip(parts[k:], parts[k + 1 :]))
+    for sign, first in lists:
+        if sign != "," or not first or first[0].kind != "conjunction":
+            break
+        k += 1
+    return parts[k].end
+
+
+def _goes_on(part: Part, prose: bool) -> bool:
+    """Whether a part tells more of what is done in the sentence, rather than of the picture."""
+    words = [word for word in part.words if word.kind != "adverb"]
+    if not words or not part.style:
+        return False
+    more = words[0].kind in ("owner", "somebody", "conjunction", "link") or words[0].shows
+    more = more or words[0].happens or words[0].text in ("with", "as", "after", "before", "to")
+    return more or (prose and any(word.happens for word in words))
+
+
+def _part(prompt: str, part: Part) -> tuple[list[_Edit], bool]:
+    """A part's edits, and whether more was taken out of it than words that describe others."""
+    edits: list[_Edit] = []
+    removed, done = False, 0
+    about = part.subject_end
+    for i, word in enumerate(part.words):
+        if word.match is None or i < done:
+            continue
+        concept = word.match.concept
+        new = concept.counterpart
+        noun = new is not None and not concept.verb and is_noun(new)
+        before = part.words[i - 1] if i else None
+        if _describes(prompt, part, i):
+            said = before is not None and before.match is not None and before.match.concept.counterpart == new
+            if new is not None and not (noun or said or "-" in prompt[word.match.end : word.end]):
+                edits += _swap(prompt, part, i)
+                continue
+            if new is not None or i < about:
+                edits.append(_dropped(part, i))
+                continue
+        elif len(part.words) == 1 and not noun and part.before + part.after in (",", ",,", ".", "..", ",.", ".,"):
+            return [_Edit(part.start, part.end)], True  # what describes all of it, as the aims do
+        elif before is not None and (
+            (new in ("person", "figure") and _is_name(before) and _is_there(part, i))
+            or (word.match.loose and i < about and new is None and before.kind in ("word", "determiner", "owner"))
+        ):
+            edits.append(_dropped(part, i))
+            continue
+        elif new is not None and (not noun or _is_there(part, i)):
+            edits += _swap(prompt, part, i)
+            continue
+        start, done = _extent(part, i)
+        removed = True
+        while edits and edits[-1].end > part.words[start].start:
+            edits.pop()
+        edits += _cut(part, start, done)
+    return edits, removed
+
+
+def _is_name(word: Word) -> bool:
+    return word.kind == "word" and word.match is None and kinds(word.text) == {"NOUN"} and word.text not in _NUMBERS
+
+
+def _describes(prompt: str, part: Part, i: int) -> bool:
+    """Whether a word only describes the next one: "nude" of "a nude man", "gun" of "a gun shop"."""
+    words, k = part.words, i + 1
+    match = words[i].match
+    noun = match is not None and not match.concept.verb and is_noun(match.concept.term)
+    if words[i].kind != "word" or prompt[words[i].end - 2 : words[i].end] in ("'s", "’s"):
+        return False
+    if k == len(words):
+        return part.after == "," and not noun and i > 0 and words[i - 1].text in ("a", "an", "the")
+    if words[k].kind == "conjunction" and k + 1 < len(words) and not noun:
+        k += 1
+    if words[k].kind != "word":
+        more = words[k].match is not None or (k + 1 < len(words) and words[k + 1].kind == "word")
+        return more and not noun and i > 0 and words[i - 1].text in ("a", "an", "the")
+    what = kinds(words[k].text)
+    if noun:
+        verb = "VERB" in what and words[k].text.endswith("s") and k + 1 < len(words)
+        thing = "NOUN" in what and not verb
+        return thing or (words[k].text.isalpha() and not what) or bool(words[k].match) or words[k].text in _LIKE
+    return not what or bool(what & {"NOUN", "ADJ"})
+
+
+def _is_there(part: Part, i: int) -> bool:
+    """Whether a thing is only there, as in "with a gun", "holding a gun": nothing is done with it or by it."""
+    start = part.phrase_start(i)
+    if not start:
+        return True
+    before = part.words[start - 1]
+    if before.kind == "preposition":
+        return before.text not in ("by", "at", "to", "from", "after", "before", "against", "into", "towards", "toward")
+    return not before.happens
+
+
+def _act(part: Part, end: int) -> int | None:
+    """The first word before `end` of what is done, if anything is."""
+    words = part.words
+    start = part.happens
+    if start >= end:
+        return None
+    while start and not words[start - 1].shows:
+        before = words[start - 1]
+        if before.kind != "adverb" and before.text not in _BEFORE_ACTS and kinds(before.text) != {"VERB"}:
+            break
+        start -= 1
+    if start > 1 and words[start - 1].kind == "somebody" and words[start - 2].kind in ("preposition", "link"):
+        start -= 2 + (start > 2 and words[start - 3].text == "just")
+    only = part.phrase_start(start)
+    if only and words[only - 1].shows and not any("NOUN" in kinds(word.text) for word in words[only:start]):
+        start = only - (only > 1)
+    return start
+
+
+def _extent(part: Part, i: int) -> tuple[int, int]:
+    """The words (first, after the last) that go with one that has to go."""
+    words = part.words
+    start = _act(part, i + 1)
+    if start is not None:
+        return start, len(words)
+    phrase = start = part.phrase_start(i)
+    while start:
+        before = words[start - 1]
+        if before.kind == "preposition":
+            start -= 1
+            if before.text == "of" and start and not part.of_picture(start):
+                start = part.phrase_start(start - 1) if words[start - 1].kind != "verb" else start - 1
+                continue
+            if start and words[start - 1].kind == "verb" and not words[start - 1].shows:
+                start -= 1
+        elif before.kind == "conjunction" or (before.kind == "verb" and not (before.shows and start == 1)):
+            start -= 1
+        break
+    if not start:
+        return 0, len(words)
+    end = part.phrase_end(i)
+    while end + 1 < len(words) and words[end].kind == "conjunction" and words[end + 1].kind in _PHRASE:
+        after = part.phrase_end(end + 1)
+        if not any(word.match for word in words[end + 1 : after]):
+            return phrase, end + 1  # "with fear and joy" -> "with joy"
+        end = after
+    while end < len(words) and words[end].kind == "preposition" and not _setting(part, end) and end < part.style:
+        end = part.phrase_end(end)
+    return start, len(words) if end < len(words) and words[end].kind == "verb" else end
+
+
+def _setting(part: Part, i: int) -> int:
+    """The first word after "in a park", if that is where something is; 0 if a word begins no such thing."""
+    words = part.words
+    if words[i].text not in _PLACES or i + 1 == len(words):
+        return 0
+    end = part.phrase_end(i)
+    phrase = words[i + 1 : end]
+    head = next((k for k, word in enumerate(phrase) if word.text == "of"), len(phrase))
+    if (
+        not phrase[:head]
+        or phrase[head - 1].kind != "word"
+        or any(w.match or w.kind in ("owner", "somebody") for w in phrase)
+    ):
+        return 0
+    named = kinds(phrase[head - 1].text)
+    if named and "NOUN" not in named:
+        return 0
+    known = phrase[0].kind == "determiner" or not kinds(phrase[0].text)
+    return end if known and phrase[head - 1].text.rstrip("s") not in _BODY else 0
+
+
+def _cut(part: Part, start: int, end: int, places: bool = True) -> list[_Edit]:
+    """Takes words out, but for those that say where, and in whose style."""
+    words, edits, i = part.words, [], start
+    end = max(start + 1, min(end, part.style)) if part.style else end
+    at = words[start].start
+    while i < end:
+        after = _setting(part, i) if places else 0
+        if not after:
+            i += 1
+            continue
+        edits.append(_Edit(at, words[i].end, _PLACES[words[i].text]) if i > start else _Edit(at, at))
+        at, i = words[after - 1].end, after
+    edits = [edit for edit in edits if edit.start < edit.end]
+    if at < words[end - 1].end:
+        edits.append(_Edit(at, words[end - 1].end))
+    return edits
+
+
+def _swap(prompt: str, part: Part, i: int) -> list[_Edit]:
+    """A term's counterpart in its form, with the article that goes with it."""
+    word, match = part.words[i], part.words[i].match
+    assert match is not None and match.concept.counterpart is not None
+    old, new = prompt[match.start : match.end], match.concept.counterpart
+    verb, noun = match.concept.verb, is_noun(new)
+    before = part.words[i - 1] if i else None
+    new = inflected(new, _met_as(part, i)) if verb or (noun and match.form == "plural") else new
+    many = match.form == "plural" or (noun and is_plural(new))
+    if not verb and not noun and not _describes(prompt, part, i):
+        if match.form == "plural":
+            new = f"{new} people"
+        elif before is not None and before.text in ("a", "an", "the"):
+            new = f"{new} person"  # "a nude" is somebody
+    new = _as_written(old, new)
+    start, end = match.start, match.end
+    if "-" in prompt[word.start : start]:
+        start, end = word.start, word.end  # "half-naked"
+    first = part.phrase_start(i)
+    opens = part.words[first]
+    bare = noun and not verb and not many and is_countable(new) and new[0].islower() and opens.kind == "word"
+    if many and opens.text in ("a", "an"):
+        return [_Edit(opens.start, opens.end), _Edit(start, end, new)]
+    if bare and first and part.words[first - 1].text in _WITH:
+        if first == i:
+            return [_Edit(start, end, with_article(new))]
+        says = opens.match.concept.counterpart if opens.match else opens.text
+        return [_Edit(opens.start, opens.start, article(says or new)), _Edit(start, end, new)]
+    return [_Edit(start, end, new)]
+
+
+def _met_as(part: Part, i: int) -> Form:
     """The form of a term; a verb's first may be a noun ("the scream") or a participle ("was hit")."""
-    if match.concept.verb and not match.form:
-        if _ARTICLE.search(before[-_REACH:]) and not is_noun(match.concept.counterpart or ""):
+    match = part.words[i].match
+    assert match is not None
+    if match.concept.verb and not match.form and i:
+        owned = part.words[i - 1].kind in ("determiner", "owner") or part.words[i - 1].text.endswith(("'s", "’s"))
+        if owned and not is_noun(match.concept.counterpart or ""):
             return "VBG"
-        if _PASSIVE.search(before[-_REACH:]):
+        if part.words[i - 1].text in ("be", "been", "being", "is", "was", "are", "were"):
             return "VBN"
     return match.form
-
-
-def _replaced(before: str, old: str, new: str, match: Match, after: str) -> tuple[str, int]:
-    """The term's counterpart in its place, with the article that goes with it."""
-    noun = is_noun(new) and not match.concept.verb
-    many = match.form == "plural" or (noun and is_plural(new))
-    found = _ARTICLE.search(before[-_REACH:])
-    alone = not noun and not match.concept.verb and not _describes(after) and not _COORDINATED.match(after)
-    if found and alone and not is_plural(new):
-        new = f"{new} person"  # "a nude" is somebody
-    elif match.form == "plural" and not noun and not is_plural(new):
-        new = f"{new} people"
-    new = _as_written(old, new)
-    if found and found[1].lower() != "the":
-        before = before[: len(before) - len(found[0])]
-        new = f"{_as_written(found[1], article(new))} {new}" if not many else _as_written(found[1], new)
-    elif (
-        noun
-        and not many
-        and not found
-        and is_countable(new)
-        and _HOLDING.search(before[-_REACH:])
-        and not new[0].isupper()
-    ):
-        new = with_article(new)
-    return before + new + after, len(before) + len(new)
 
 
 def _as_written(old: str, new: str) -> str:
@@ -229,109 +437,96 @@ def _as_written(old: str, new: str) -> str:
         return new.upper()
     if letters and letters[0].isupper():
         title = sum(word[:1].isupper() for word in old.split()) == len(old.split()) > 1
-        return " ".join(word[:1].upper() + word[1:] for word in new.split()) if title else new[:1].upper() + new[1:]
+        return " ".join(map(_capital, new.split())) if title else _capital(new)
     return new
 
 
-def _goes_with_noun(after: str) -> bool:
-    """Whether a noun follows that the term only describes, as in "knife shop"; not a verb, as in "the zombie walks"."""
-    found = _NEXT.match(after[:_REACH])
-    if not found or found[1].lower() in _FUNCTION_WORDS or found[1].endswith(("ed", "ing", "ly")):
-        return False
-    what = kinds(found[1])
-    return "NOUN" in what and not ("VERB" in what and found[1].endswith("s"))
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
-def _describes(after: str) -> bool:
-    """Whether a noun, or a word that describes one, follows directly."""
-    found = _NEXT.match(after[:_REACH])
-    if not found or found[1].lower() in _FUNCTION_WORDS:
-        return False
-    what = kinds(found[1])
-    return not what or bool(what & {"NOUN", "ADJ"})
+def _dropped(part: Part, i: int) -> _Edit:
+    """Without a word that describes the next, what makes it stronger, and the "and" that joins it to another."""
+    words = part.words
+    start = i
+    while start and (words[start - 1].kind == "adverb" or words[start - 1].text in _VERY):
+        start -= 1
+    if start and words[start - 1].kind == "conjunction" and start > 1 and "ADJ" in kinds(words[start - 2].text):
+        start -= 1
+    end = i + 1 if i + 1 < len(words) and words[i + 1].text in _LIKE else i
+    return _Edit(words[start].start, words[end].end)
 
 
-def _dropped(before: str, after: str) -> tuple[str, int]:
-    """Without a word that describes the next; the article is the next word's."""
-    found = _ARTICLE.search(before[-_REACH:])
-    following = after.lstrip(" ")
-    pair = _PAIR.search(before[-_REACH:])
-    if pair and "ADJ" in kinds(pair[1]):
-        before = before[: len(before) - len(pair[0])] + pair[1]
-    elif found and found[1].lower() != "the" and following[:1].isalpha():
-        before = f"{before[: len(before) - len(found[0])]}{_as_written(found[1], article(following))} "
-    elif found and not following[:1].isalnum():
-        return _removed(before, after)
-    return _joined(before, after)
+def _applied(prompt: str, edits: list[_Edit], place: int, said: str) -> str:
+    """The prompt with its edits, and with the aims where they are to be said."""
+    mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in prompt)
+    place = next((edit.end for edit in edits if edit.start < place < edit.end), place)
+    text = prompt
+    for edit in [*reversed([e for e in edits if e.end > place]), None, *reversed([e for e in edits if e.end <= place])]:
+        if edit is None:
+            text = text[:place] + mark + text[place:]
+        else:
+            text = _joined(text[: edit.start], edit.new, text[edit.end :], mark)
+    head, tail = text.split(mark)
+    return _told(head, tail, said)
 
 
-def _removed(before: str, after: str) -> tuple[str, int]:
-    """Without a thing, what describes it, its article, and what attaches it."""
-    near = before[-_REACH:]
-    kept = len(before) - len(near)
-    for _ in range(3):
-        word = _LAST.search(near)
-        if not word or word[1].lower() in _FUNCTION_WORDS or "ADJ" not in kinds(word[1]) or "VERB" in kinds(word[1]):
-            break
-        near = near[: word.start()]
-    had = _ARTICLE.search(near)
-    near = near[: had.start()] if had else near
-    joint = _JOINT.search(near)
-    if len(near) < len(before) - kept and not (had or joint):
-        near = before[-_REACH:]  # adjectives of nothing that can be left out
-    return _joined(before[:kept] + (near[: joint.start()] if joint else near), after)
-
-
-def _joined(before: str, after: str) -> tuple[str, int]:
-    """Two pieces as one text, with nothing double or empty at the seam."""
-    before, after = before.rstrip(" "), after.lstrip(" ")
-    while before[-1:] in ("(", "[", "{", '"', "“") and before[-1:]:
-        empty = _EMPTY.match(before[-1] + after)
-        if not empty:
-            break
-        before, after = before[:-1], after[empty.end() - 1 :].lstrip(" ")
-        before = (before[:-_REACH] + _JOINT.sub("", before[-_REACH:])).rstrip(" ")
-    if not before or before[-1] in _OPEN + "\n,;":
-        after = re.sub(r"^(?:[,;]\s*)+", "" if not before or before[-1] in _OPEN + "\n" else " ", after)
-    if before[-1:] == "," and after[:1] in (".", ";", ")", "]", "}", "\n"):
+def _joined(before: str, new: str, after: str, mark: str) -> str:
+    """Three pieces as one text, with nothing double, empty or dangling at the seams, and with the right article."""
+    if new:
+        before, after = _articled(before, new), after
+        gap = " " if before and before[-1].isalnum() else ""
+        return before + gap + new + (" " if after[:1].isalnum() else "") + after
+    marked = mark if after.lstrip(" ").startswith(mark) else ""
+    before, after = before.rstrip(" "), after.lstrip(" " + mark)
+    while before[-1:] and before[-1] in '([{"“' and (empty := _EMPTY.match(before[-1] + after)):
+        before, after = before[:-1].rstrip(" "), after[empty.end() - 1 :].lstrip(" ")
+    if not before or before[-1] in _OPEN + "\n,;.!?":
+        after = after.lstrip(" ,;") if not before or before[-1] != "," else re.sub(r"^[\s,;]+", " ", after)
+    if not after or after[0] in _CLOSE + ",.;:!?\n" or marked:
+        while dangling := _DANGLING.search(before + " "):
+            before = before[: dangling.start()].rstrip(" ")
+    if before[-1:] in (",", ";") and (not after or after[0] in _CLOSE + ".;\n"):
         before = before[:-1]
-    gap = "" if not before or not after or before[-1] in _OPEN + "\n" or after[0] in _CLOSE + ",.;:!?\n '’" else " "
-    if after[:1] == " ":
-        gap = ""
-    return before + gap + after, len(before)
+    if not before or before[-1] in ".!?\n":
+        after = after if not before and not after else _capital(after) if before else after
+    before = _articled(before + " ", after).rstrip(" ")
+    tight = not before or not after or before[-1] in _OPEN + "\n" or after[0] in _CLOSE + ",.;:!?\n '’"
+    return before + marked + ("" if tight else " ") + after
 
 
-def _told(text: str, place: int, aims: Iterable[str]) -> str:
-    """The text with aims at the end of the clause of `place`, where short-sighted encoders read them."""
-    aims = [aim for aim in dict.fromkeys(aims) if aim not in text]
-    if not aims or not text.strip(" ,;"):
-        return text or ", ".join(aims)
-    depth = sum(text.count(c, 0, place) for c in _OPEN) - sum(text.count(c, 0, place) for c in _CLOSE)
-    quoted = text.count('"', 0, place) % 2
-    end, at = len(text), place
-    for hit in re.finditer(r'[(\[{“)\]}”"]|' + _CLAUSE_END.pattern, text[place:]):
-        sign = hit[0]
-        if sign in _OPEN:
-            depth += 1
-        elif sign in _CLOSE:
-            depth -= 1
-        elif sign == '"':
-            quoted ^= 1
-        elif depth <= 0 and not quoted:
-            end = at + hit.start()
-            break
-    head = text[:end].rstrip(" ,;")
-    said = f"{head}, {', '.join(aims)}" if head else ", ".join(aims)
-    return said + (text[end:] if text[end : end + 1] in list(",;!?.:") else _tail(text[end:]))
+def _articled(before: str, following: str) -> str:
+    """A text with the article at its end that goes with what follows."""
+    found = re.search(r"(?<![\w'’-])(an?)(\s+)$", before, re.IGNORECASE)
+    if not found or not following[:1].isalpha():
+        return before
+    return before[: found.start()] + _as_written(found[1][0], article(following)) + found[2]
 
 
-def _tail(text: str) -> str:
-    return text if not text or text[0] in " \n" else f" {text}"
+def _told(head: str, tail: str, said: str) -> str:
+    """A text with aims between its two halves: outside of brackets and quotes, and as a clause of their own."""
+    depth = sum(head.count(c) for c in _OPEN) - sum(head.count(c) for c in _CLOSE)
+    if depth > 0 or head.count('"') % 2:
+        closed = re.search(r'[)\]}”"]' if depth <= 1 else r".*[)\]}”\"]", tail)
+        end = re.search(r"[,;!?\n]|[.:](?=\s|$)|$", tail[closed.end() :]) if closed else None
+        here = closed.end() + end.start() if closed and end else len(tail)
+        head, tail = head + tail[:here], tail[here:]
+    if not said:
+        return head + tail
+    head, after = head.rstrip(" ,;"), tail.lstrip(" ")
+    if not head:
+        return f"{said}, {after.lstrip(' ,;.')}" if after.strip(" ,;.") else said
+    if head[-1] in ".!?":
+        return f"{head} {_capital(said)}. {_capital(after)}".rstrip(" ")
+    if after[:1].isalnum() and not after.startswith(("BREAK", "AND ")):
+        return f"{head}, {said}, {after}"
+    gap = "" if not after or after[0] in ",;.!?:\n" else " "
+    return f"{head}, {said}{gap}{after}"
 
 
 def _once(text: str, counterparts: Iterable[str]) -> str:
     """The text with what stands twice in a row, "umbrellas and umbrellas", once."""
-    for word in counterparts:
+    for word in filter(None, counterparts):
         one = rf"(?:an? |the )?{re.escape(word)}(?:e?s)?"
         text = re.sub(rf"(?<!\w)({one})(?:(?:, and |, | and | or | ){one})+(?!\w)", r"\1", text, flags=re.IGNORECASE)
     return text
