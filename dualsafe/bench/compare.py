@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,6 @@ class Comparison:
         if self.kept is not None:
             sentences.append(f"Context kept: {_points(self.kept)}.")
         return " ".join([*sentences, *self.notes])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, as for JSON."""
-        return asdict(self) | {"in_words": self.in_words}
 
 
 def compare(folder_a: str | Path, method_a: str, folder_b: str | Path, method_b: str, task: str) -> Comparison:
