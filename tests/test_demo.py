@@ -153,7 +153,7 @@ def test_the_ladder_shows_the_dial_and_what_the_judge_says_of_it(picto_dual, stu
     plain = studio.ladder(drawn, "me", untold)
     assert all(same([rung.picture for rung in climbed.ladder], *(rung.picture for rung in plain.ladder)))
     assert [caption for _, caption in climbed.strip(plain=False)][1:] == [
-        f"{level:g}: unsafe, says the judge" for level in LADDER[1:]
+        f"{level:g}, unsafe" for level in LADDER[1:]
     ]
     sharp = shown(plain, plain=True)
     assert not any(same(shown(climbed, plain=False), *sharp)) and all(same(shown(climbed, plain=True), *sharp))
@@ -166,7 +166,7 @@ def test_a_safety_checker_of_the_checkpoints_own_withholds_rungs_and_that_is_sai
     studio = Studio(pipe, {"picto": POLICY}, own_judge(pipe))
     climbed = studio.ladder(studio.draw(replace(WISH, steps=4), "me", untold), "me", untold)
     for rung in climbed.ladder[1:]:
-        assert rung.caption == f"{rung.level:g}: withheld" and not np.asarray(rung.picture).any()
+        assert rung.caption == f"{rung.level:g}, withheld" and not np.asarray(rung.picture).any()
 
 
 def test_a_categorys_own_level_goes_before_the_dial_and_changes_the_policys_hash(studio):

@@ -279,6 +279,13 @@ def faults(page: Any) -> list[str]:
     return [f"{each['id']}: {node['html'][:120]} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 
+def labels(page: Any) -> list[float]:
+    """Share of the pair's lower corners, within the picture, that the labels' dark ground covers."""
+    shot = Image.open(io.BytesIO(page.locator("#pair").screenshot())).convert("RGB")
+    low = np.asarray(shot, int)[-30:-12]
+    return [float((corner.max(-1) < 90).mean()) for corner in (low[:, 40:64], low[:, -50:-30])]
+
+
 @pytest.mark.parametrize(
     "look", [{}, {"color_scheme": "dark"}, {"width": 390, "height": 844}], ids=["light", "dark", "phone"]
 )
@@ -288,6 +295,7 @@ def test_everybody_can_read_and_hit_it(opened, look):
     finish(page)
     page.click("text=Seed, steps, guidance")
     page.wait_for_timeout(500)
+    assert all(dark > 0.25 for dark in labels(page)), labels(page)
     label = "getComputedStyle(document.querySelector('#pair'), '::{}').content"
     assert [page.evaluate(label.format(side)) for side in ("before", "after")] == ['"Original"', '"Safe"']
     assert faults(page) == []

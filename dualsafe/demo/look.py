@@ -43,7 +43,7 @@ CSS = """
 #pair .image-container, #pair .slider-wrap, #pair .content {width: 100%; max-width: 100%; min-width: 0}
 #pair img {width: 100% !important; max-width: 100%; object-fit: contain}
 #pair .icon-button-wrapper {display: none}
-#pair:has(img)::before, #pair:has(img)::after {position: absolute; bottom: 8px; z-index: 5; padding: 2px 8px;
+#pair:has(img)::before, #pair:has(img)::after {position: absolute; bottom: 8px; z-index: 100; padding: 2px 8px;
   border-radius: 4px; background: rgb(15 23 42 / .82); color: white; font-size: .85rem; pointer-events: none}
 #pair:has(img)::before {content: "Original"; left: 8px}
 #pair:has(img)::after {content: "Safe"; right: 8px}
@@ -70,7 +70,8 @@ button.label-wrap, .gallery-item, button, #policy input {min-height: 24px}
   .controls {display: contents !important}
   .controls > .more {order: 2}
   .stage {order: 1}
-  #divider {display: none !important}
+  .form:has(#divider) {display: none !important}
+  #strip .grid-container {grid-template-columns: repeat(3, minmax(0, 1fr)) !important}
   #history .grid-container {grid-template-columns: repeat(4, minmax(0, 1fr)) !important}
   .strip .caption-label {font-size: .65rem !important; padding: 1px 4px !important}
 }
@@ -94,6 +95,8 @@ def theme() -> Any:
         button_primary_background_fill_dark="*primary_700",
         button_primary_text_color="white",
         slider_color="*primary_600",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",

@@ -25,10 +25,10 @@ def caption(level: float, report: SafetyReport, flagged: bool) -> str:
         flagged: whether the judge says that it is unsafe.
     """
     if report.withheld:
-        return f"{level:g}: withheld"
+        return f"{level:g}, withheld"
     if report.gate == "verify":
-        return f"{level:g}: drawn again at {report.level:g}"
-    return f"{level:g}: unsafe, says the judge" if flagged else f"{level:g}"
+        return f"{level:g}, redrawn at {report.level:g}"
+    return f"{level:g}, unsafe" if flagged else f"{level:g}"
 
 
 def level_name(level: float) -> str:
