@@ -19,7 +19,10 @@ from .model import Policy
 _WEIGHT = r"(?::\s*-?[\d.]+)?"
 _EMPTY = re.compile(rf"[(\[{{]\s*{_WEIGHT}\s*[)\]}}]|\"[\s.,:!?]*\"|“[\s.,:!?]*”")
 _OPEN, _CLOSE = "([{“", ")]}”"
-_DANGLING = re.compile(r"(?<![\w'’-])(?:with|holding|carrying|wearing|and|or|of|in|a|an|the)\s+$", re.IGNORECASE)
+_DANGLING = re.compile(
+    r"(?<![\w'’-])(?:with|holding|carrying|wearing|titled|showing|depicting|and|or|of|in|on|for|a|an|the)\s+$",
+    re.IGNORECASE,
+)
 _PLACES = {"through": "in", "into": "in", "onto": "on"} | {
     word: word for word in listed("in on at inside outside near beside under beneath along amid amidst during across")
 }
@@ -128,7 +131,7 @@ def _sentence(prompt: str, parts: list[Part], follows: bool) -> tuple[list[_Edit
     words = sum(len(part.words) for part in parts)
     prose = parts[-1].after == "." and words > 7 and words >= 5 * sum(bool(part.words) for part in parts)
     about = next((k for k, part in enumerate(parts) if part.words and part.words[0].kind != "preposition"), 0)
-    while parts[about].after == "," and kinds(parts[about].words[-1].text) == {"ADJ"}:
+    while parts[about].after == "," and parts[about].words and _is_adjective(parts[about].words[-1]):
         about += 1  # "a desolate, windswept beach"
     cut = any(found[k][1] and (prose or _goes_on(parts[k], prose)) for k in range(about + 1, len(parts)))
     cut |= prose and any(word.happens for part in parts for word in part.words)
@@ -171,6 +174,10 @@ def _sentence(prompt: str, parts: list[Part], follows: bool) -> tuple[list[_Edit
         return [_Edit(start, end.end + len(end.after) * end.after.startswith((".", ";", "!", "?")))], start, True
     whole = all(_describes(prompt, parts[last], i) for i in range(len(parts[last].words))[-1:])
     return edits, _place(parts, len(parts) - 1 if whole else last, edits), cut
+
+
+def _is_adjective(word: Word) -> bool:
+    return word.match is None and "ADJ" in (what := kinds(word.text)) and "NOUN" not in what
 
 
 def _incomplete(left: list[Word]) -> bool:
@@ -371,7 +378,7 @@ def _setting(part: Part, i: int) -> int:
 def _cut(part: Part, start: int, end: int, places: bool = True) -> list[_Edit]:
     """Takes words out, but for those that say where, and in whose style."""
     words, edits, i = part.words, [], start
-    end = max(start + 1, min(end, part.style)) if part.style else end
+    end = min(end, part.style) if part.style > start else end
     at = words[start].start
     while i < end:
         after = _setting(part, i) if places else 0
@@ -474,7 +481,7 @@ def _applied(prompt: str, edits: list[_Edit], place: int, said: str) -> str:
 def _joined(before: str, new: str, after: str, mark: str) -> str:
     """Three pieces as one text, with nothing double, empty or dangling at the seams, and with the right article."""
     if new:
-        before, after = _articled(before, new), after
+        before = _articled(before if new not in _PLACES else _DANGLING.sub("", before), new)
         gap = " " if before and before[-1].isalnum() else ""
         return before + gap + new + (" " if after[:1].isalnum() else "") + after
     marked = mark if after.lstrip(" ").startswith(mark) else ""
