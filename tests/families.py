@@ -113,7 +113,7 @@ FAMILIES: dict[str, Family] = {
         tiny.qwen_image, _SIZE | {"negative_prompt": ["ugly", "dark"], "max_sequence_length": 300}, flow=True
     ),
     "z-image": Family(tiny.z_image, _SIZE | _SHORT, flow=True),
-    "flux-2": Family(tiny.flux_2, _SIZE | _LAYERS | {"max_sequence_length": 400}, flow=True),
+    "flux-2": Family(tiny.flux_2, _SIZE | _LAYERS | {"max_sequence_length": 260}, flow=True),
     "flux-2-klein": Family(tiny.flux_2_klein, _SIZE | _LAYERS, flow=True),
 }
 

@@ -34,6 +34,11 @@ CONDITIONS = {
     "max_sequence_length", "clean_caption", "complex_human_instruction", "system_prompt", "text_encoder_out_layers",
 }  # fmt: skip
 """Arguments of a call that say how texts are encoded."""
+OF_THE_SAME_CALLS = {
+    "sd1", "sd-inpaint", "xl-img2img", "xl-inpaint", "sd-controlnet", "sd-controlnet-img2img", "xl-controlnet-img2img",
+    "sd3-img2img", "flux", "flux-schnell", "flux-img2img", "flux-2",
+}  # fmt: skip
+"""Families whose denoiser another one's loop calls alike."""
 IN_TRAINING_TIMESTEPS = (
     "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
     "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler",
@@ -42,7 +47,12 @@ IN_TRAINING_TIMESTEPS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+def every(slow: set[str]) -> list:
+    """The names of all families, some only where slow tests run."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in FAMILIES]
+
+
+@pytest.fixture(scope="module", params=every(slow={"flux-2"}))  # whose loop is Klein's
 def family(request: pytest.FixtureRequest) -> Family:
     return FAMILIES[request.param]
 
@@ -106,12 +116,10 @@ def test_negative_prompts_and_no_guidance(family, stock, dual, seeds):
     both_ends(family, stock, dual, seeds, guidance_scale=dual.pattern.no_guidance)
 
 
-@pytest.mark.parametrize("more", [{}, {"guidance_rescale": 0.7}], ids=["", "rescaled"])
-def test_half_the_weight_in_a_mask_is_what_two_stock_loops_and_the_equations_say(family, stock, dual, seeds, more):
-    takes = inspect.signature(type(stock).__call__).parameters
-    if not more.keys() <= takes.keys():
-        pytest.skip("stock has none")
-    in_the_middle(family, stock, dual, seeds, **more | {"guidance_scale": 30.0})  # random weights hardly heed texts
+@pytest.mark.parametrize("name", every(slow=OF_THE_SAME_CALLS))
+def test_half_the_weight_in_a_mask_is_what_two_stock_loops_and_the_equations_say(name, seeds):
+    family, stock = FAMILIES[name], FAMILIES[name].make()
+    in_the_middle(family, stock, dual_of(stock), seeds, guidance_scale=30.0)  # random weights hardly heed texts
 
 
 @pytest.mark.parametrize(
