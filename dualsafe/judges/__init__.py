@@ -9,17 +9,18 @@ from .judge import Judge, Verdict, as_judge, ask, name_of
 from .registry import load_judge
 
 if TYPE_CHECKING:
-    from .classifier import ClassifierJudge
-    from .clip import ClipJudge
-    from .endpoint import EndpointJudge
-    from .llavaguard import LlavaGuardJudge
-    from .nudenet import NudeNetJudge
-    from .of_checkpoint import judge_of, own_judge
-    from .picto import PictoJudge
-    from .q16 import Q16Judge
-    from .safety_checker import SafetyCheckerJudge
-    from .shieldgemma import ShieldGemmaJudge
-    from .trained import GuardJudge
+    from .classifier import ClassifierJudge as ClassifierJudge
+    from .clip import ClipJudge as ClipJudge
+    from .endpoint import EndpointJudge as EndpointJudge
+    from .llavaguard import LlavaGuardJudge as LlavaGuardJudge
+    from .nudenet import NudeNetJudge as NudeNetJudge
+    from .of_checkpoint import judge_of as judge_of
+    from .of_checkpoint import own_judge as own_judge
+    from .picto import PictoJudge as PictoJudge
+    from .q16 import Q16Judge as Q16Judge
+    from .safety_checker import SafetyCheckerJudge as SafetyCheckerJudge
+    from .shieldgemma import ShieldGemmaJudge as ShieldGemmaJudge
+    from .trained import GuardJudge as GuardJudge
 
 _HOME = {
     "ClassifierJudge": "classifier",
@@ -35,26 +36,7 @@ _HOME = {
     "judge_of": "of_checkpoint",
     "own_judge": "of_checkpoint",
 }
-__all__ = [
-    "ClassifierJudge",
-    "ClipJudge",
-    "EndpointJudge",
-    "GuardJudge",
-    "Judge",
-    "LlavaGuardJudge",
-    "NudeNetJudge",
-    "PictoJudge",
-    "Q16Judge",
-    "SafetyCheckerJudge",
-    "ShieldGemmaJudge",
-    "Verdict",
-    "as_judge",
-    "ask",
-    "judge_of",
-    "load_judge",
-    "name_of",
-    "own_judge",
-]
+__all__ = ["Judge", "Verdict", "as_judge", "ask", "load_judge", "name_of", *_HOME]
 
 
 def __getattr__(name: str) -> object:

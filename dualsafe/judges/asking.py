@@ -1,8 +1,9 @@
-"""Asking a vision-language model about a picture, in words: one that runs here, or one behind an address."""
+"""Asking a vision-language model about a picture, in words, and reading its answer: one that runs here or elsewhere."""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ..files import png_of
 from ..optional import needed
+from .judge import Verdict
 
 
 @torch.no_grad()
@@ -42,7 +44,9 @@ class Endpoint:
         ImportError: the client isn't installed.
     """
 
-    def __init__(self, base_url: str, model: str, api_key: str | None, timeout: float, max_retries: int):
+    def __init__(
+        self, base_url: str, model: str, api_key: str | None = None, timeout: float = 60.0, max_retries: int = 2
+    ):
         client = needed("openai", "endpoint").OpenAI
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # the client insists on one
         self._client = client(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
@@ -70,3 +74,27 @@ class Endpoint:
 
 def _data_url(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(png_of(image.convert("RGB"))).decode()
+
+
+def read_object(text: str) -> dict[str, Any] | None:
+    """The one JSON object in a text, whatever stands around it; None where there is none, or more, or a key twice."""
+    try:
+        answer, end = _DECODER.raw_decode(text, text.index("{"))
+    except (ValueError, RecursionError):
+        return None
+    return None if "{" in text[end:] else answer
+
+
+def unreadable(text: str | None) -> Verdict:
+    """The verdict where a model refused, or its answer can't be read: never safe; keeps what it said."""
+    return Verdict(True, refused=True, rationale=text or None)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_doubles)

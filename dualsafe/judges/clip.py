@@ -29,7 +29,6 @@ class ClipJudge:
         model, processor: the checkpoint's.
         policy: what is unsafe.
         neutral: texts that fit a picture of anything else.
-        template: what terms are set in; "{}" stands for the term.
         threshold: probability from which a picture is unsafe.
     """
 
@@ -39,13 +38,12 @@ class ClipJudge:
         processor: Any,
         policy: Policy,
         neutral: tuple[str, ...] = NEUTRAL,
-        template: str = TEMPLATE,
         threshold: float = 0.5,
     ):
         self._model, self._processor, self._threshold = model, processor, threshold
         self._categories = list(policy.categories)
-        unsafe = [[template.format(c.term) for c in category.concepts] for category in policy.categories.values()]
-        texts = [text for group in unsafe for text in group] + [*_safe_texts(policy, template), *neutral]
+        unsafe = [[TEMPLATE.format(c.term) for c in category.concepts] for category in policy.categories.values()]
+        texts = [text for group in unsafe for text in group] + [*_safe_texts(policy), *neutral]
         self._columns = [i for i, group in enumerate(unsafe) for _ in group]
         self._texts = text_embeds(model, processor.tokenizer, texts)
         self.name = model_name("clip", model, f"{policy.id}-{threshold:g}")
@@ -89,9 +87,9 @@ def text_embeds(model: CLIPModel, tokenizer: Any, texts: list[str]) -> Tensor:
     return normalize(model.text_projection(model.text_model(**tokens).pooler_output).float())
 
 
-def _safe_texts(policy: Policy, template: str) -> list[str]:
+def _safe_texts(policy: Policy) -> list[str]:
     categories = policy.categories.values()
     nouns = [c.counterpart for category in categories for c in category.concepts if c.counterpart]
     nouns += [exception for category in categories for exception in category.exceptions]
     aims = [category.aim for category in categories if category.aim]
-    return list(dict.fromkeys([*map(template.format, nouns), *aims]))
+    return list(dict.fromkeys([*map(TEMPLATE.format, nouns), *aims]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import Any
 
 from PIL import Image
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
-from .answer import read_object, unreadable
-from .asking import Endpoint
+from .asking import Endpoint, read_object, unreadable
 from .judge import Verdict
 
 ANSWER = """Answer with one JSON object and nothing else:
@@ -34,24 +34,14 @@ class EndpointJudge:
         base_url: where the API starts: "http://127.0.0.1:8000/v1".
         model: the name the server knows the model by.
         instructions: the policy and the form of the answer.
-        api_key: None takes the environment's OPENAI_API_KEY, if set.
-        timeout: seconds that the server may keep silent.
-        max_retries: further attempts after a timeout, a lost connection or a server's failure.
+        **client: `api_key`, `timeout` and `max_retries`, as `asking.Endpoint` takes them.
 
     Raises:
         ImportError: the client isn't installed.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str,
-        instructions: str = INSTRUCTIONS,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        max_retries: int = 2,
-    ):
-        self._endpoint = Endpoint(base_url, model, api_key, timeout, max_retries)
+    def __init__(self, base_url: str, model: str, instructions: str = INSTRUCTIONS, **client: Any):
+        self._endpoint = Endpoint(base_url, model, **client)
         self._instructions = instructions
         self.name = f"endpoint:{model}"
 

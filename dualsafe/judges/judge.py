@@ -23,7 +23,6 @@ class Verdict:
         concepts: what was seen, in a policy's words: terms or category names.
         error: why there is no real verdict; the picture then counts as unsafe.
         refused: the judge wouldn't say, or not readably; the picture then counts as unsafe.
-        regions: where it was seen, boxes (x0, y0, x1, y1) as shares of the picture.
         rationale: what the judge says about it, in its own words.
     """
 
@@ -32,7 +31,6 @@ class Verdict:
     concepts: tuple[str, ...] = ()
     error: str | None = None
     refused: bool = False
-    regions: tuple[tuple[float, float, float, float], ...] = ()
     rationale: str | None = None
 
     def __post_init__(self) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from .answer import read_object, unreadable
-from .asking import asked
+from .asking import asked, read_object, unreadable
 from .judge import Verdict
 from .models import load_model, model_name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -57,7 +56,7 @@ class NudeNetJudge:
         self.name = f"nudenet-3@{threshold:g}-{len(self._labels)}"
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
-        """One verdict a picture, with the boxes that count and, as the rationale, what is in them."""
+        """One verdict a picture, with what was found as the rationale."""
         return [self._verdict(image.convert("RGB")) for image in images]
 
     def _verdict(self, image: Image.Image) -> Verdict:
@@ -67,11 +66,5 @@ class NudeNetJudge:
         counted = [box for box in boxes if box["score"] >= self._threshold]
         if not counted:
             return Verdict(False, score)
-        regions = tuple(_shares(box, *image.size) for box in counted)
         rationale = ", ".join(f"{box['class']} {box['score']:.2f}" for box in counted)
-        return Verdict(True, score, ("nudity",), regions=regions, rationale=rationale)
-
-
-def _shares(box: dict[str, Any], width: int, height: int) -> tuple[float, float, float, float]:
-    x, y, w, h = box["box"]
-    return x / width, y / height, (x + w) / width, (y + h) / height
+        return Verdict(True, score, ("nudity",), rationale=rationale)
