@@ -45,30 +45,18 @@ def needed(module: str):
 
 
 def small_lpips() -> Lpips:
-    """Torchmetrics' own LPIPS over a backbone of two convolutions."""
-    lpips = needed("torchmetrics.functional.image.lpips")
+    """A network of LPIPS's interface: two batches in [0, 1] in, a distance a picture out."""
 
-    class Backbone(nn.Module):
+    class Network(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 3)
+            self.weight = nn.Parameter(torch.ones(()))
 
-        def forward(self, x):
-            first = self.first(x).relu()
-            return first, self.second(first).relu()
+        def forward(self, a, b, normalize):
+            assert normalize and a.min() >= 0 and a.max() <= 1
+            return self.weight * (a - b).abs().mean((1, 2, 3), keepdim=True)
 
-    class Small(lpips._LPIPS):
-        def __init__(self):
-            nn.Module.__init__(self)
-            self.scaling_layer, self.net = lpips.ScalingLayer(), Backbone()
-            self.lins = nn.ModuleList(lpips.NetLinLayer(width) for width in (4, 6))
-            self.L, self.spatial, self.resize = 2, False, None
-
-    torch.manual_seed(0)
-    model = Small().eval()
-    for head in model.lins:
-        head.model[-1].weight.data.abs_()
-    return Lpips(model, "small")
+    return Lpips(Network(), "small")
 
 
 def small_inception() -> Inception:
@@ -139,9 +127,8 @@ def test_lpips_is_none_for_equal_pictures_and_what_the_network_says_for_others()
     lpips, pictures = small_lpips(), noise(0, 1)
     assert lpips.distances(pictures, pictures) == [0, 0]
     there, back = lpips.distances(pictures, pictures[::-1])
-    a, b = (torch.from_numpy(np.array(p)).permute(2, 0, 1)[None] / 127.5 - 1 for p in pictures)
-    assert there == pytest.approx(back) and there == pytest.approx(lpips._model(a, b).item(), rel=1e-4) and there > 0
-    assert len(lpips.distances(pictures[:1], pictures[1:])) == 1
+    a, b = (np.asarray(picture, float) for picture in pictures)
+    assert there == pytest.approx(back) and there == pytest.approx(np.abs(a - b).mean() / 255)
 
 
 def test_outside_the_mask_only_what_changed_outside_counts():
@@ -270,15 +257,11 @@ def test_a_run_measures_lpips_everywhere_and_fid_where_nothing_should_change(don
     changed, ours = (benign[name]["metrics"] for name in ("negative-prompt", "dualsafe-max:scope=words"))
     assert changed["fid"]["value"] > 0 and "kid" in changed and "picto_fid" not in changed and "similarity" in changed
     assert ours["fid"]["value"] == ours["kid"]["value"] == ours["lpips"]["value"] == 0
+    assert ours["over_censorship"]["value"] == 0 and "neighbour_disruption_attributes" not in ours
     assert "fid" not in explicit["negative-prompt"]["metrics"]
     assert (results["lpips"], results["inception"]) == ("small", "small")
     features = [json.loads(line)["features"] for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
     assert kept_of(features[-9:]).rows.shape == (9, 8)
-
-
-def test_what_a_method_takes_from_benign_pictures_is_measured_too(done):
-    ours = done[1]["tasks"]["picto-benign"]["methods"]["dualsafe-max:scope=words"]["metrics"]
-    assert ours["over_censorship"]["value"] == 0 and "neighbour_disruption_attributes" not in ours
 
 
 def test_fid_and_lpips_are_scored_again_without_their_networks(done):

@@ -288,17 +288,5 @@ def _finite(metrics: dict[str, float | None]) -> dict[str, float | None]:
 def _undrawn(task: TaskRun, name: str, item: Item, error: Exception) -> dict[str, Any]:
     """The record of a picture that wasn't made: counted, named and never dropped; a refusal withholds it."""
     refused = isinstance(error, PolicyViolation)
-    nothing: dict[str, Any] = {
-        "rows": 0,
-        "seconds": 0.0,
-        "memory": None,
-        "decision": None,
-        "gate": None,
-        "withheld": refused,
-        "triggers": [],
-        "mask_area": None,
-        "verdicts": {},
-        "metrics": {},
-        "image": None,
-    }
-    return _head(task, name, item) | nothing | {"error": None if refused else f"{type(error).__name__}: {error}"}
+    said = None if refused else f"{type(error).__name__}: {error}"
+    return _head(task, name, item) | {"rows": 0, "seconds": 0.0, "withheld": refused, "error": said}
