@@ -6,40 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bundled import PICTO
-    from .config import PRESETS, MethodSettings
-    from .errors import CheckpointError, NonFiniteLatentsError, PolicyError, PolicyViolation
-    from .pipelines import (
-        AutoDualLatentPipeline,
-        DualLatentAuraFlowPipeline,
-        DualLatentChromaPipeline,
-        DualLatentControlNetImg2ImgPipeline,
-        DualLatentControlNetPipeline,
-        DualLatentFlux2KleinPipeline,
-        DualLatentFlux2Pipeline,
-        DualLatentFluxImg2ImgPipeline,
-        DualLatentFluxInpaintPipeline,
-        DualLatentFluxPipeline,
-        DualLatentImg2ImgPipeline,
-        DualLatentInpaintPipeline,
-        DualLatentLumina2Pipeline,
-        DualLatentOutput,
-        DualLatentPipeline,
-        DualLatentPixArtSigmaPipeline,
-        DualLatentQwenImagePipeline,
-        DualLatentSanaPipeline,
-        DualLatentSD3Img2ImgPipeline,
-        DualLatentSD3InpaintPipeline,
-        DualLatentSD3Pipeline,
-        DualLatentXLControlNetImg2ImgPipeline,
-        DualLatentXLControlNetPipeline,
-        DualLatentXLImg2ImgPipeline,
-        DualLatentXLInpaintPipeline,
-        DualLatentXLPipeline,
-        DualLatentZImagePipeline,
-        SafetyReport,
-    )
-    from .policy import Policy
+    from .bundled import PICTO as PICTO
+    from .config import PRESETS as PRESETS
+    from .config import MethodSettings as MethodSettings
+    from .errors import CheckpointError as CheckpointError
+    from .errors import NonFiniteLatentsError as NonFiniteLatentsError
+    from .errors import PolicyError as PolicyError
+    from .errors import PolicyViolation as PolicyViolation
+    from .pipelines import AutoDualLatentPipeline as AutoDualLatentPipeline
+    from .pipelines import DualLatentOutput as DualLatentOutput
+    from .pipelines import SafetyReport as SafetyReport
+    from .pipelines.families import *  # noqa: F403
+    from .policy import Policy as Policy
 
 __version__ = "0.1.0"
 
@@ -49,81 +27,20 @@ _HOME = {
     "MethodSettings": "config",
     "CheckpointError": "errors",
     "NonFiniteLatentsError": "errors",
-    "Policy": "policy",
     "PolicyError": "errors",
     "PolicyViolation": "errors",
+    "Policy": "policy",
     "AutoDualLatentPipeline": "pipelines",
-    "DualLatentAuraFlowPipeline": "pipelines",
-    "DualLatentChromaPipeline": "pipelines",
-    "DualLatentZImagePipeline": "pipelines",
-    "DualLatentQwenImagePipeline": "pipelines",
-    "DualLatentLumina2Pipeline": "pipelines",
-    "DualLatentFlux2Pipeline": "pipelines",
-    "DualLatentFlux2KleinPipeline": "pipelines",
-    "DualLatentControlNetImg2ImgPipeline": "pipelines",
-    "DualLatentControlNetPipeline": "pipelines",
-    "DualLatentFluxImg2ImgPipeline": "pipelines",
-    "DualLatentFluxInpaintPipeline": "pipelines",
-    "DualLatentFluxPipeline": "pipelines",
-    "DualLatentImg2ImgPipeline": "pipelines",
-    "DualLatentInpaintPipeline": "pipelines",
-    "DualLatentOutput": "pipelines",
-    "DualLatentPipeline": "pipelines",
-    "DualLatentPixArtSigmaPipeline": "pipelines",
-    "DualLatentSD3Img2ImgPipeline": "pipelines",
-    "DualLatentSD3InpaintPipeline": "pipelines",
-    "DualLatentSD3Pipeline": "pipelines",
-    "DualLatentSanaPipeline": "pipelines",
-    "DualLatentXLControlNetImg2ImgPipeline": "pipelines",
-    "DualLatentXLControlNetPipeline": "pipelines",
-    "DualLatentXLImg2ImgPipeline": "pipelines",
-    "DualLatentXLInpaintPipeline": "pipelines",
-    "DualLatentXLPipeline": "pipelines",
     "SafetyReport": "pipelines",
 }
-__all__ = [
-    "PICTO",
-    "PRESETS",
-    "AutoDualLatentPipeline",
-    "CheckpointError",
-    "DualLatentAuraFlowPipeline",
-    "DualLatentChromaPipeline",
-    "DualLatentControlNetImg2ImgPipeline",
-    "DualLatentControlNetPipeline",
-    "DualLatentFlux2KleinPipeline",
-    "DualLatentFlux2Pipeline",
-    "DualLatentFluxImg2ImgPipeline",
-    "DualLatentFluxInpaintPipeline",
-    "DualLatentFluxPipeline",
-    "DualLatentImg2ImgPipeline",
-    "DualLatentInpaintPipeline",
-    "DualLatentLumina2Pipeline",
-    "DualLatentOutput",
-    "DualLatentPipeline",
-    "DualLatentPixArtSigmaPipeline",
-    "DualLatentQwenImagePipeline",
-    "DualLatentSD3Img2ImgPipeline",
-    "DualLatentSD3InpaintPipeline",
-    "DualLatentSD3Pipeline",
-    "DualLatentSanaPipeline",
-    "DualLatentXLControlNetImg2ImgPipeline",
-    "DualLatentXLControlNetPipeline",
-    "DualLatentXLImg2ImgPipeline",
-    "DualLatentXLInpaintPipeline",
-    "DualLatentXLPipeline",
-    "DualLatentZImagePipeline",
-    "MethodSettings",
-    "NonFiniteLatentsError",
-    "Policy",
-    "PolicyError",
-    "PolicyViolation",
-    "SafetyReport",
-    "__version__",
-]
+"""Where a public name is; all that begin with DualLatent are in `pipelines`; `pipelines.families` lists them."""
 
 
 def __getattr__(name: str) -> object:
     """Public names are imported when first used, so that `import dualsafe` costs nothing."""
-    if name not in _HOME:
+    if name == "__all__":
+        return sorted({*_HOME, *import_module(".pipelines", __name__).__all__, "__version__"})
+    home = "pipelines" if name.startswith("DualLatent") else _HOME.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(f".{home}", __name__), name)

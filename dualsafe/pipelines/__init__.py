@@ -1,62 +1,8 @@
 """Pipelines: a mixin that makes a stock pipeline of diffusers dual, and the families that it knows."""
 
+from . import families
 from .auto import AutoDualLatentPipeline
-from .families import (
-    DualLatentAuraFlowPipeline,
-    DualLatentChromaPipeline,
-    DualLatentControlNetImg2ImgPipeline,
-    DualLatentControlNetPipeline,
-    DualLatentFlux2KleinPipeline,
-    DualLatentFlux2Pipeline,
-    DualLatentFluxImg2ImgPipeline,
-    DualLatentFluxInpaintPipeline,
-    DualLatentFluxPipeline,
-    DualLatentImg2ImgPipeline,
-    DualLatentInpaintPipeline,
-    DualLatentLumina2Pipeline,
-    DualLatentPipeline,
-    DualLatentPixArtSigmaPipeline,
-    DualLatentQwenImagePipeline,
-    DualLatentSanaPipeline,
-    DualLatentSD3Img2ImgPipeline,
-    DualLatentSD3InpaintPipeline,
-    DualLatentSD3Pipeline,
-    DualLatentXLControlNetImg2ImgPipeline,
-    DualLatentXLControlNetPipeline,
-    DualLatentXLImg2ImgPipeline,
-    DualLatentXLInpaintPipeline,
-    DualLatentXLPipeline,
-    DualLatentZImagePipeline,
-)
+from .families import *  # noqa: F403
 from .output import DualLatentOutput, SafetyReport
 
-__all__ = [
-    "AutoDualLatentPipeline",
-    "DualLatentAuraFlowPipeline",
-    "DualLatentChromaPipeline",
-    "DualLatentControlNetImg2ImgPipeline",
-    "DualLatentControlNetPipeline",
-    "DualLatentFlux2KleinPipeline",
-    "DualLatentFlux2Pipeline",
-    "DualLatentFluxImg2ImgPipeline",
-    "DualLatentFluxInpaintPipeline",
-    "DualLatentFluxPipeline",
-    "DualLatentImg2ImgPipeline",
-    "DualLatentInpaintPipeline",
-    "DualLatentLumina2Pipeline",
-    "DualLatentOutput",
-    "DualLatentPipeline",
-    "DualLatentPixArtSigmaPipeline",
-    "DualLatentQwenImagePipeline",
-    "DualLatentSD3Img2ImgPipeline",
-    "DualLatentSD3InpaintPipeline",
-    "DualLatentSD3Pipeline",
-    "DualLatentSanaPipeline",
-    "DualLatentXLControlNetImg2ImgPipeline",
-    "DualLatentXLControlNetPipeline",
-    "DualLatentXLImg2ImgPipeline",
-    "DualLatentXLInpaintPipeline",
-    "DualLatentXLPipeline",
-    "DualLatentZImagePipeline",
-    "SafetyReport",
-]
+__all__ = ["AutoDualLatentPipeline", "DualLatentOutput", "SafetyReport", *families.__all__]
