@@ -55,6 +55,8 @@ def test_parts_of_a_run_are_finished_by_the_last(tmp_path):
         (["--editor", "scissors"], "editor 'scissors' must be one of: dual"),
         (["--judge", "picto"], "least_votes=2 must be from 1 to 1"),
         (["--policy", "nobody"], "policy"),
+        (["--guidance-scale", "nan"], "guidance_scale=nan must be a finite number"),
+        (["--scope", "pictures"], "scope='pictures' is not one of all, words"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(wrong, said, tmp_path):

@@ -141,7 +141,7 @@ def small_files() -> Callable:
 
 def test_a_run_of_which_nothing_is_written_fails(tmp_path):
     (tmp_path / "prompts.csv").write_text("prompt\na cat on a street\n")
-    result = run(*COMMAND[:2], "--prompts", tmp_path / "prompts.csv", "--steps", 1, "--out", tmp_path / "run")
+    result = run(*COMMAND[:2], "--prompts", tmp_path / "prompts.csv", "--scope", "words", "--out", tmp_path / "run")
     assert result.exit_code == 1 and "no pair was written" in result.output and "README" not in result.output
 
 

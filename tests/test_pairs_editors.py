@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from diffusers import (
 from PIL import Image
 
 from dualsafe import PICTO, AutoDualLatentPipeline, CheckpointError, DualLatentImg2ImgPipeline, PolicyError
+from dualsafe.calibration import FILE
+from dualsafe.config import MethodSettings
 from dualsafe.errors import PairsError
 from dualsafe.judges import load_judge
 from dualsafe.pairs.editors import create_editor
@@ -84,7 +87,7 @@ def test_a_batch_gives_each_job_what_it_gets_alone(dual):
         job(seed=10, edited_prompt=PEN),
     ]
     together = dual.make(jobs)
-    assert together[2] == Declined("benign: the policy finds nothing in the prompt")
+    assert together[2] == Declined("benign: nothing unsafe was found, in the words or in the picture")
     assert together[3].edited_prompt == PEN
     for i in (0, 1, 3):
         assert_a_pair(together[i])
@@ -110,6 +113,26 @@ def test_a_guard_finds_what_no_word_names():
     for each in made:
         assert_a_pair(each)
     assert seen.make([job("a cat in green in a park")])[0].reason.startswith("benign")
+
+
+def test_without_a_guard_the_watch_finds_it_unless_words_alone_decide(dual):
+    jobs = [job("a pirate in green in a park", seed) for seed in range(4)]
+    made = [answer for answer in dual.make(jobs) if isinstance(answer, Made)]
+    assert made and all(each.gate == "watch" and each.categories and not each.triggers for each in made)
+    for each in made:
+        assert_a_pair(each)
+    assert dual.make([job()])[0].gate == "prompt" and dual.looks
+    words = create_editor("dual", steps=8, scope="words")
+    words._pipe = None  # is not even asked
+    assert words.make(jobs) == [Declined("benign: the policy finds nothing in the prompt")] * 4 and not words.looks
+
+
+def test_a_checkpoints_calibration_is_the_editors_too(tmp_path):
+    tiny.stable_diffusion().save_pretrained(tmp_path)
+    (tmp_path / FILE).write_text(json.dumps({"settings": asdict(MethodSettings(watch=-2.0))}))
+    editor = create_editor("dual", model=str(tmp_path), policy="picto", steps=8)
+    answer = editor.make([job("a cat in a park")])[0]
+    assert isinstance(answer, Made) and answer.gate == "watch"  # which flags everything at this margin
 
 
 def test_a_null_edit_of_two_benign_prompts(picto_dual):
@@ -166,9 +189,11 @@ def test_the_original_of_an_existing_picture_is_its_round_trip(pictures, picto_d
 
 
 def test_a_caption_with_nothing_unsafe_is_benign(pictures):
-    editor = create_editor("img2img", steps=4, kind="real_edit")
-    answers = editor.make([replace(pictures[0], prompt="a man"), replace(pictures[0], prompt="a nude child")])
+    jobs = [replace(pictures[0], prompt="a man"), replace(pictures[0], prompt="a nude child")]
+    answers = create_editor("img2img", steps=4, kind="real_edit", scope="words").make(jobs)
     assert [answer.reason.partition(":")[0] for answer in answers] == ["benign", "blocked"]
+    seen, blocked = create_editor("img2img", steps=4, kind="real_edit").make(jobs)  # the picture is one of a knife
+    assert seen.gate == "watch" and blocked.reason.startswith("blocked: ")
 
 
 def test_a_job_without_a_readable_picture_is_named(pictures, tmp_path):

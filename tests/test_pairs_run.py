@@ -96,6 +96,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         ({"strength": 0.0}, r"strength=0.0 must be in \(0, 1\]"),
         ({"judges": ()}, r"judges=\[\] must be one or several"),
         ({"guard": "picto-guard"}, "guard='picto-guard' verifies too"),
+        ({"scope": "pictures"}, "scope='pictures' is not one of all, words"),
+        ({"scope": "words", "guard": "picto"}, "guard='picto' looks at pictures: scope='words' leaves it none"),
         ({"prompts": "picto:cats"}, "picto's sets are explicit"),
         ({"prompts": "nowhere.csv"}, "nowhere.csv can't be read"),
     ],
@@ -166,6 +168,23 @@ def test_benign_prompts_are_declined_by_their_words(tmp_path):
     stats = run(spec_of(prompts="picto:benign", limit=4, pairs_per_prompt=1), tmp_path / "run")
     assert stats["declined"] == {"benign: the policy finds nothing in the prompt": 4}
     assert stats["stages"]["routed"] == 0
+
+
+def test_rows_say_what_decided_and_an_original_that_isnt_unsafe_is_no_verified_pair(tmp_path):
+    path = tmp_path / "prompts.csv"
+    path.write_text("prompt\na pirate in green in a park\na man in blue with a knife in a park\na cat on a street\n")
+    spec = PairSpec(str(path), pairs_per_prompt=3, steps=8, guidance_scale=5.0, keep_unverified=True)
+    stats = run(spec, tmp_path / "run")
+    rows = list(read_rows(tmp_path / "run"))
+    assert {row["prompt"]: row["gate"] for row in rows if "cat" not in row["prompt"]} == {
+        "a pirate in green in a park": "watch",
+        "a man in blue with a knife in a park": "prompt",
+    }
+    assert stats["stages"]["routed"] == 9
+    for row in rows:
+        seen = all(said["original"]["unsafe"] for said in row["verdicts"].values())
+        assert seen or (row["tier"] == "unverified" and "the original isn't unsafe" in row["reasons"])
+    assert "| decided by |" in (tmp_path / "run/README.md").read_text()
 
 
 class _Judge:

@@ -33,7 +33,10 @@ def run(
     guidance_scale: Annotated[float | None, typer.Option(help="The pipeline's own; 5 for picto.")] = None,
     strength: Annotated[float, typer.Option(help="Of img2img, in (0, 1].")] = 0.6,
     captioner: Annotated[str | None, typer.Option(help="vlm:PATH or endpoint:URL:MODEL, for pictures.")] = None,
-    guard: Annotated[str | None, typer.Option(help="A judge that looks at half-made pictures.")] = None,
+    scope: Annotated[str, typer.Option(help="all, or words: no pair of a prompt with innocent words.")] = "all",
+    guard: Annotated[
+        str | None, typer.Option(help="A judge that looks at half-made pictures, in the place of the watch.")
+    ] = None,
     judge: Annotated[list[str] | None, typer.Option(help="Who verifies, once for each; two for picto.")] = None,
     threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of verification.")] = None,
     judge_timeout: Annotated[float | None, typer.Option(help="Seconds for a judge's answer.")] = None,
@@ -69,6 +72,7 @@ def run(
             guidance_scale=5.0 if guidance_scale is None and picto else guidance_scale,
             strength=strength,
             captioner=captioner,
+            scope=scope,  # type: ignore[arg-type]  # checked there
             guard=guard,
             thresholds=_thresholds(threshold or []),
             judge_timeout=judge_timeout,

@@ -27,6 +27,8 @@ ROW = {
     "instruction": "what an instruction editor was told",
     "categories": "what the pair is about, by the policy or the prompts file",
     "triggers": "what in the prompt called for the edit, as written there",
+    "gate": "what decided: `prompt` (the policy's words), `given` (an edited prompt), `watch` (the model's own "
+    "predictions) or `preview` (the guard); none where no dual pipeline drew",
     "original_label, edited_label": "`unsafe` or `safe`: what the side is meant to be; checked for the verified tier",
     "seed": "of the noise",
     "policy": "id and hash of the policy",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from PIL import Image
 
 Kind = Literal["counterfactual", "null_edit", "real_edit"]
+Scope = Literal["all", "words"]
 Split = Literal["train", "validation", "test"]
 LABELS: dict[Kind, tuple[bool, bool]] = {
     "counterfactual": (True, False),
@@ -53,6 +54,7 @@ class Made:
         rows: batch rows of the denoiser spent on both sides.
         mask_area: share of the picture that may differ.
         instruction: what an instruction editor was told.
+        gate: what decided that there is an edited side, as in a `SafetyReport`; None where no dual pipeline draws.
     """
 
     original: Image.Image
@@ -64,6 +66,7 @@ class Made:
     rows: int = 0
     mask_area: float = 1.0
     instruction: str | None = None
+    gate: str | None = None
 
 
 @dataclass(frozen=True)

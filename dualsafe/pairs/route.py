@@ -10,11 +10,11 @@ BENIGN = "benign: the policy finds nothing in the prompt"
 UNSAFE = "unsafe: a null edit starts and ends with a benign prompt"
 
 
-def route(job: Job, kind: Kind, policy: Policy, guarded: bool) -> Declined | None:
+def route(job: Job, kind: Kind, policy: Policy, looks: bool) -> Declined | None:
     """Why no pair is to be made of a job; None where one is.
 
     Args:
-        guarded: whether a judge looks at half-made pictures, so that a prompt with innocent words may turn out unsafe.
+        looks: whether whoever draws looks at what becomes of it too, so that innocent words may turn out unsafe.
     """
     texts = [job.prompt, *([job.edited_prompt] if job.edited_prompt else [])]
     try:
@@ -27,6 +27,6 @@ def route(job: Job, kind: Kind, policy: Policy, guarded: bool) -> Declined | Non
             return Declined(f"blocked: the policy never draws {trigger.category!r}")
     if kind == "null_edit":
         return Declined(UNSAFE) if triggers else None
-    if kind == "counterfactual" and not (triggers or job.edited_prompt or guarded):
+    if kind == "counterfactual" and not (triggers or job.edited_prompt or looks):
         return Declined(BENIGN)
     return None

@@ -34,6 +34,7 @@ def row_of(kind: Kind, job: Job, made: Made, checked: Checked, about: dict[str, 
         "instruction": made.instruction,
         "categories": list(made.categories or job.categories),
         "triggers": list(made.triggers),
+        "gate": made.gate,
         "original_label": "unsafe" if before else "safe",
         "edited_label": "unsafe" if after else "safe",
         "seed": job.seed,
@@ -71,6 +72,6 @@ def index_row(row: dict[str, Any]) -> dict[str, Any]:
 
 _TEXTS = (
     "pair_id", "kind", "tier", "split", "family", "prompt_id", "prompt", "edited_prompt", "instruction", "categories",
-    "triggers", "original_label", "edited_label", "policy", "model", "revision", "editor", "config",
+    "triggers", "gate", "original_label", "edited_label", "policy", "model", "revision", "editor", "config",
     "original_sha256", "edited_sha256", "verdicts", "reasons", "truth",
 )  # fmt: skip

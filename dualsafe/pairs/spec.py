@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from ..checks import check_number
 from ..errors import PairsError
-from .pair import Kind
+from .pair import Kind, Scope
 
 RUN, STATS = "run.json", "stats.json"
 DAMAGED = "the run's own command with --resume writes it again, if the run is the same"
@@ -29,6 +30,8 @@ class PairSpec:
         guidance_scale: None is the pipeline's own.
         strength: how much of an existing picture is drawn anew, in (0, 1].
         captioner: says what pictures without a caption show, and what to change in them; see `dualsafe.pairs.caption`.
+        scope: "all" draws every prompt, and makes pairs of those too whose words are innocent and in whose picture the
+            guard, or without one the watch, finds something; "words" takes the policy's word for it, and costs less.
         guard: spec of a judge that looks at half-made pictures of prompts with innocent words; never one that verifies.
         judges: specs of the judges that verify.
         thresholds: fields of `dualsafe.pairs.verify.Thresholds` that differ from their defaults.
@@ -37,7 +40,7 @@ class PairSpec:
         keep_unverified: write pairs that fail verification too, marked so.
 
     Raises:
-        PairsError: a value out of its range.
+        PairsError, ArgumentError: a value out of its range.
     """
 
     prompts: str
@@ -53,6 +56,7 @@ class PairSpec:
     guidance_scale: float | None = None
     strength: float = 0.6
     captioner: str | None = None
+    scope: Scope = "all"
     guard: str | None = None
     judges: tuple[str, ...] = ("picto-guard", "picto-examiner")
     thresholds: dict[str, float] = field(default_factory=dict)
@@ -68,6 +72,12 @@ class PairSpec:
                 raise PairsError(f"{name}={value} must be at least 1")
         if self.kind not in get_args(Kind):
             raise PairsError(f"kind={self.kind!r} is not one of {', '.join(get_args(Kind))}")
+        if self.guidance_scale is not None:
+            check_number("guidance_scale", self.guidance_scale, 0)
+        if self.scope not in get_args(Scope):
+            raise PairsError(f"scope={self.scope!r} is not one of {', '.join(get_args(Scope))}")
+        if self.scope == "words" and self.guard is not None:
+            raise PairsError(f"guard={self.guard!r} looks at pictures: scope='words' leaves it none")
         if not 0 < self.strength <= 1:
             raise PairsError(f"strength={self.strength} must be in (0, 1]")
         if self.judge_timeout is not None and not self.judge_timeout > 0:

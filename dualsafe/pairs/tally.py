@@ -10,7 +10,7 @@ import numpy as np
 
 from .row import METRICS
 
-COUNTED = ("kind", "tier", "split", "original_label", "editor", "model", "revision", "policy")
+COUNTED = ("kind", "tier", "gate", "split", "original_label", "editor", "model", "revision", "policy")
 ANSWERS = {True: "unsafe", False: "safe", None: "no answer"}
 
 
@@ -38,7 +38,7 @@ class Tally:
     def add(self, row: dict[str, Any]) -> None:
         self.pairs += 1
         for name in COUNTED:
-            self.counts[name][row[name]] += 1
+            self.counts[name][row.get(name)] += 1
         self.counts["size"][f"{row['width']}x{row['height']}"] += 1
         for category in row["categories"]:
             self.categories.setdefault(category, Counter())[row["split"]] += 1

@@ -69,6 +69,7 @@ class Worker:
             guard=load_judge(spec.guard, device) if spec.guard else None,
             strength=spec.strength,
             kind=spec.kind,
+            scope=spec.scope,
             device=device,
         )
         if (spec.kind == "real_edit") != editor.takes_pictures:
@@ -127,7 +128,7 @@ class Worker:
             except Exception as error:  # whatever a model or a file raises, the other jobs are made
                 answers.append((job, "caption", error))
                 continue
-            declined = route(job, self.spec.kind, self.policy, guarded=self.spec.guard is not None)
+            declined = route(job, self.spec.kind, self.policy, getattr(self.editor, "looks", False))
             if declined is None:
                 wanted[len(answers)] = job
             answers.append((job, "route", declined or UNMADE))

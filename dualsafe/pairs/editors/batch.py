@@ -10,6 +10,7 @@ from ..pair import Declined, Job, Made
 Ready = TypeVar("Ready")
 
 ONE_SIDED = Declined("one-sided: a null edit needs an edited prompt")
+INNOCENT = Declined("benign: nothing unsafe was found, in the words or in the picture")
 UNCHANGED = Declined("unchanged: both sides came out the same")
 WITHHELD = Declined("withheld: no safe picture was found")
 FLAGGED = Declined("flagged: the checkpoint's own safety checker blackened the edited side")

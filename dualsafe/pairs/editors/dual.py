@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...config import MethodSettings
+from ...calibration import calibrated
 from ...judges import Judge, name_of
 from ...policy import Policy, resolve
-from ..pair import Declined, Job, Kind, Made
+from ..pair import Declined, Job, Kind, Made, Scope
 from ..route import BENIGN, route
-from .batch import FLAGGED, ONE_SIDED, UNCHANGED, WITHHELD, answered
+from .batch import FLAGGED, INNOCENT, ONE_SIDED, UNCHANGED, WITHHELD, answered
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,8 +35,9 @@ class DualEditor:
         policy: says what is unsafe, and what takes its place where a job has no edited prompt.
         steps: denoising steps.
         guidance_scale: None takes the stock pipeline's own.
-        guard: a judge that looks at half-made pictures of prompts with innocent words; without one words alone decide.
+        guard: a judge that looks at half-made pictures of prompts with innocent words, in the place of the watch.
         kind: what its pairs are.
+        scope: as a dual call's: "words" makes no pair of a prompt with innocent words.
     """
 
     takes_pictures = False
@@ -49,8 +51,10 @@ class DualEditor:
         guidance_scale: float | None = None,
         guard: Judge | None = None,
         kind: Kind = "counterfactual",
+        scope: Scope = "all",
     ):
         self._pipe, self._policy, self._guard, self._kind = pipe, resolve(policy), guard, kind
+        self.looks = scope == "all"
         scale = pipe.sampling_defaults()["guidance_scale"] if guidance_scale is None else guidance_scale
         self._options: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": scale}
         self.revision = revision_of(pipe)
@@ -63,7 +67,7 @@ class DualEditor:
     def _ready(self, job: Job) -> Job | Declined:
         if self._kind == "null_edit" and job.edited_prompt is None:
             return ONE_SIDED
-        return route(job, self._kind, self._policy, self._guard is not None) or job
+        return route(job, self._kind, self._policy, self.looks) or job
 
     def _draw(self, jobs: list[Job]) -> list[Made | Declined]:
         output = called(
@@ -71,7 +75,8 @@ class DualEditor:
             jobs,
             self._policy,
             self._guard,
-            MethodSettings(composite=True),
+            self.looks,
+            composite=True,
             return_pair=True,
             **self._options,
         )
@@ -83,17 +88,24 @@ class DualEditor:
 
 
 def called(
-    pipe: DualLatentMixin, jobs: list[Job], policy: Policy, guard: Judge | None, settings: MethodSettings, **more: Any
+    pipe: DualLatentMixin,
+    jobs: list[Job],
+    policy: Policy,
+    guard: Judge | None,
+    looks: bool,
+    composite: bool = False,
+    **more: Any,
 ) -> Any:
-    """The `DualLatentOutput` of one dual call over jobs, each from its own seed."""
+    """The `DualLatentOutput` of one dual call over jobs, each from its own seed; without a guard the watch looks."""
+    settings = calibrated(str(pipe.config.get("_name_or_path")))
     return pipe(
         [job.prompt for job in jobs],
         safe_prompt=[job.edited_prompt for job in jobs],
         safety_level="max",
         policy=policy,
-        scope="all" if guard else "words",
+        scope="all" if looks else "words",
         preview=guard,
-        settings=settings,
+        settings=replace(settings, composite=composite),
         generator=generators(jobs),
         **more,
     )
@@ -108,7 +120,7 @@ def declined(output: DualLatentOutput, i: int) -> Declined | None:
     """Why there is no pair in a sample of a dual call."""
     report = output.safety[i]
     if report.decision != "dual":
-        return Declined(BENIGN)
+        return INNOCENT if report.watched is not None or report.score is not None else Declined(BENIGN)
     if report.withheld:
         return WITHHELD
     if output.nsfw_content_detected and output.nsfw_content_detected[i]:
@@ -139,4 +151,5 @@ def made_of(report: SafetyReport, original: Image.Image, edited: Image.Image, ma
         report.triggers,
         report.denoiser_rows,
         report.mask_area,
+        gate=report.gate,
     )

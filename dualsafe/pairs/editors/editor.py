@@ -14,11 +14,13 @@ class Editor(Protocol):
         name: what its pairs are filed under, with its settings.
         takes_pictures: whether it edits existing pictures; else it draws both sides.
         follows_instructions: whether it reads a job's edited prompt as an instruction.
+        looks: whether it looks at what it draws, and finds what no word names.
     """
 
     name: str
     takes_pictures: bool
     follows_instructions: bool
+    looks: bool
 
     def make(self, jobs: list[Job]) -> list[Made | Declined]:
         """One answer a job, in order, the same whatever else is in the batch.

@@ -33,6 +33,7 @@ class ExactEditor:
 
     takes_pictures = False
     follows_instructions = False
+    looks = False
     name = "exact"
 
     def __init__(self, kind: Kind = "counterfactual"):

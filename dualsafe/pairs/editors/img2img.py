@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ...config import MethodSettings
 from ...judges import Judge
 from ...policy import Policy, resolve
-from ..pair import Declined, Job, Made
+from ..pair import Declined, Job, Made, Scope
 from ..route import route
 from .batch import UNCHANGED, answered
 from .dual import called, declined, made_of, named, revision_of
@@ -31,9 +30,10 @@ class ImageToImageEditor:
         policy: says what is unsafe, and what takes its place where a job has no edited prompt.
         steps: denoising steps, of which the share `strength` is run.
         guidance_scale: None takes the stock pipeline's own.
-        guard: a judge that looks at half-made pictures of captions with innocent words; without one words alone decide.
+        guard: a judge that looks at half-made pictures of captions with innocent words, in the place of the watch.
         strength: how much of the picture is drawn anew, in (0, 1].
         side: pictures are scaled to about side x side pixels; None takes the model's own size.
+        scope: as a dual call's: "words" makes no pair of a caption with innocent words.
     """
 
     takes_pictures = True
@@ -48,8 +48,10 @@ class ImageToImageEditor:
         guard: Judge | None = None,
         strength: float = 0.6,
         side: int | None = None,
+        scope: Scope = "all",
     ):
         self._pipe, self._policy, self._guard = pipe, resolve(policy), guard
+        self.looks = scope == "all"
         self._side = side or pipe.unet.config.sample_size * pipe.vae_scale_factor
         scale = pipe.sampling_defaults()["guidance_scale"] if guidance_scale is None else guidance_scale
         self._options: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": scale, "strength": strength}
@@ -65,7 +67,7 @@ class ImageToImageEditor:
         return answered(jobs, self._ready, self._draw, together=size_of)
 
     def _ready(self, job: Job) -> Existing | Declined:
-        refused = route(job, "real_edit", self._policy, self._guard is not None)
+        refused = route(job, "real_edit", self._policy, self.looks)
         return refused or existing(job, self._side, self._pipe.vae_scale_factor)
 
     def _draw(self, batch: list[Existing]) -> list[Made | Declined]:
@@ -75,7 +77,7 @@ class ImageToImageEditor:
             [each.job for each in batch],
             self._policy,
             self._guard,
-            MethodSettings(),
+            self.looks,
             image=pictures,
             output_type="pt",
             **self._options,

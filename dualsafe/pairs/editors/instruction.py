@@ -35,6 +35,7 @@ class InstructionEditor(ABC):
 
     takes_pictures = True
     follows_instructions = True
+    looks = False
     kind: ClassVar[str]
     authors_scale: ClassVar[float]
 

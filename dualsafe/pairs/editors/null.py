@@ -16,6 +16,7 @@ class NullEditor:
 
     takes_pictures = False
     follows_instructions = False
+    looks = False
     name = "null"
 
     def make(self, jobs: list[Job]) -> list[Made | Declined]:

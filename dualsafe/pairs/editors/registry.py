@@ -10,7 +10,7 @@ from ...bundled import PICTO
 from ...judges import Judge
 from ...policy import Policy
 from ...registry import Registry
-from ..pair import Kind
+from ..pair import Kind, Scope
 from .editor import Editor
 
 
@@ -24,6 +24,7 @@ def create_editor(
     guard: Judge | None = None,
     strength: float = 0.6,
     kind: Kind = "counterfactual",
+    scope: Scope = "all",
     device: str = "cpu",
 ) -> Editor:
     """The editor that a text of one of `EDITORS.forms` names.
@@ -39,6 +40,7 @@ def create_editor(
         guard: a judge that looks at half-made pictures of prompts with innocent words; "dual" and "img2img" only.
         strength: how much of an existing picture "img2img" draws anew, in (0, 1].
         kind: what the pairs are.
+        scope: what may call for a pair, of "dual" and "img2img": the picture too, or "words" alone.
         device: torch device.
 
     Raises:
@@ -55,6 +57,7 @@ def create_editor(
         "guard": guard,
         "strength": strength,
         "kind": kind,
+        "scope": scope,
         "device": device,
     }
     return EDITORS.load(name, **options)
