@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pytest
 import typer
 import yaml
+from test_cli_help import ALL
 
 from dualsafe.cli import app
 from dualsafe.serve.access import HostCheck
@@ -23,6 +26,44 @@ def test_the_command_takes_what_compose_gives_it():
     assert name == "serve" and given["host"] == "0.0.0.0" and given["verify"] == "picto-guard"
     grace = int(COMPOSE["services"]["dualsafe"]["stop_grace_period"].removesuffix("s"))
     assert grace > given["drain"] + 2
+
+
+def options(path: tuple[str, ...]) -> set[str]:
+    return {name for each in ALL[path].params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
+
+
+def calls(text: str) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Every call of the command in a text: which one, and the options that it is given."""
+    found = []
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        for said in re.findall(r"(?:^|[\s/`])dualsafe ((?:[a-z-]+ ?)+.*)", line):
+            words = re.split(r"[`#]| \|", said)[0].split()
+            path = next((tuple(words[:n]) for n in (1, 2) if tuple(words[:n]) in ALL), None)
+            if path is not None:
+                found.append((path, [word.split("=")[0] for word in words if word.startswith("--")]))
+    return found
+
+
+GUIDES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.sh"), ROOT / "README.md", ROOT / "Makefile"])
+
+
+@pytest.mark.parametrize("file", GUIDES, ids=lambda file: file.name)
+def test_documents_call_the_command_with_options_that_it_has(file):
+    for path, given in calls(file.read_text("utf-8")):
+        assert set(given) <= options(path), (path, given)
+
+
+def test_options_that_guides_speak_of_exist():
+    every = set().union(*map(options, ALL))
+    for name in ("serve", "app", "pairs", "guard", "levels"):
+        spoken = re.findall(r"`(--[a-z][a-z-]+)", (ROOT / f"docs/{name}.md").read_text("utf-8"))
+        assert set(spoken) <= every, name
+    assert len(calls((ROOT / "docs/serve.md").read_text("utf-8"))) >= 4
+
+
+def test_the_image_starts_the_service_with_options_that_it_has():
+    name, *given = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[-1])
+    typer.main.get_command(app).commands[name].make_context(name, given)
 
 
 def test_nothing_is_open_to_the_world():
