@@ -124,7 +124,7 @@ class Renderer:
 
     def __post_init__(self) -> None:
         given = {"preview": self.preview, "verify": self.verify}
-        judges = {name: own_judge(self.pipe) if judge == "auto" else judge for name, judge in given.items()}
+        judges = {name: own_judge(self.pipe) if isinstance(judge, str) else judge for name, judge in given.items()}
         self._judges = {name: None if judge is None else _Counted(judge) for name, judge in judges.items()}
         self._pipes = {NEW: self.pipe} | _editors(self.pipe)
         for pipe in self._pipes.values():
