@@ -20,7 +20,7 @@ def test_the_default_is_i2p_and_for_picto_its_own(tiny_dual):
 
 
 def test_a_named_policy_decides(tiny_dual):
-    assert tiny_dual("a cigar", **FAST).safety[0].decision == "benign"
+    assert tiny_dual("a cigar", scope="words", **FAST).safety[0].decision == "benign"
     assert tiny_dual("a cigar", policy="safetypairs", **FAST).safety[0].categories == ("O6",)
     with pytest.raises(PolicyError, match="policy='nope'"):
         tiny_dual("a cigar", policy="nope", **FAST)
