@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                                       # picto; the full sizes where there is a GPU
     python benchmarks/speed.py --families picto --rounds 1 --steps 4 --batches 1     # a look at the form
-    python benchmarks/speed.py --families sd15 sdxl --budget 600     # what ten minutes of a GPU give
+    timeout 600 python benchmarks/speed.py --families sd15 sdxl      # what ten minutes of a GPU give
     python benchmarks/speed.py --scale tiny --steps 2 --rounds 1     # the same code on tiny models, on any machine
     python benchmarks/speed.py --flops                               # TFLOP of a row and a picture of SD 1.5, no more
 
@@ -25,7 +25,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +43,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 BATCHES = {"picto": (1, 4)}
 FULL_BATCHES = (1, 4, 16)
 WARM_STEPS = 4  # enough to be in every phase once
-MEASURED, NO_GPU, NO_TIME, NO_MEMORY = "measured", "skipped: no CUDA device", "left out: no time", "out of memory"
+MEASURED, NO_GPU, NO_MEMORY = "measured", "skipped: no CUDA device", "out of memory"
 COLUMNS = {
     "rows": "{:.0f}",
     "rows_by_stock": "{:.2f}",
@@ -72,22 +72,17 @@ def measured(
     rounds: int,
     warm: Mapping[str, Draw] | None = None,
     device: str = "cpu",
-    ends: float = math.inf,
 ) -> dict[str, dict[str, Any]]:
     """Status of each mode, and if measured rows, seconds and pictures a second, and the first two by the stock's.
 
     Args:
         draws: by mode; "stock" is the one to compare with, and the first.
         warm: the same with fewer steps, for the calls that allocate and compile; `draws` themselves by default.
-        ends: moment of `time.monotonic` from which no further call is begun.
     """
     timed = {name: Timed() for name in draws}
     for k in tqdm(range(rounds), leave=False):
         for name, draw in draws.items():
             if timed[name].status != MEASURED:
-                continue
-            if time.monotonic() >= ends:
-                timed[name].status = timed[name].status if timed[name].seconds else NO_TIME
                 continue
             try:
                 if k == 0:
@@ -133,78 +128,50 @@ def _figures(timed: Timed, stock: Timed, batch: int) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The command line; see its help."""
-
-    families: tuple[str, ...] = ("picto", *FAMILIES)
-    batches: tuple[int, ...] | None = None
-    modes: tuple[str, ...] = MODES
-    steps: int | None = None
-    rounds: int = 5
-    scale: str = "full"
-    device: str | None = None
-    dtype: str | None = None
-    compile: bool = False
-    channels_last: bool = False
-    budget: float = math.inf
-
-    def device_of(self, name: str) -> str:
-        return "cpu" if name == "picto" else self.device or ("cuda" if self.scale == "full" else "cpu")
-
-    def dtype_of(self, name: str) -> torch.dtype:
-        usual = "bfloat16" if self.device_of(name).startswith("cuda") else "float32"
-        return torch.float32 if name == "picto" else DTYPES[self.dtype or usual]
-
-    def batches_of(self, name: str) -> tuple[int, ...]:
-        return self.batches or BATCHES.get(name, FULL_BATCHES)
-
-
 class Bench:
-    """All families, one after the other; each gets an equal part of the time that is left.
+    """All families, one after the other.
 
     Attributes:
         about: family -> its status and what its cells have in common.
         cells: family, batch and mode, and what was measured.
     """
 
-    def __init__(self, asked: Asked):
+    def __init__(self, asked: argparse.Namespace):
         self.asked = asked
         self.about: dict[str, dict[str, Any]] = {}
         self.cells: list[dict[str, Any]] = []
 
     def run(self) -> None:
-        ends = time.monotonic() + self.asked.budget
-        for i, name in enumerate(self.asked.families):
-            self._family(name, _part(ends, len(self.asked.families) - i))
+        for name in self.asked.families:
+            self._family(name)
             release()
 
-    def _family(self, name: str, ends: float) -> None:
-        device = self.asked.device_of(name)
+    def _device(self, name: str) -> str:
+        return "cpu" if name == "picto" else self.asked.device or ("cuda" if self.asked.scale == "full" else "cpu")
+
+    def _batches(self, name: str) -> Sequence[int]:
+        return self.asked.batches or BATCHES.get(name, FULL_BATCHES)
+
+    def _family(self, name: str) -> None:
+        device = self._device(name)
         if device.startswith("cuda") and not torch.cuda.is_available():
             self.about[name] = {"status": NO_GPU}
-        elif time.monotonic() >= ends:
-            self.about[name] = {"status": NO_TIME}
         else:
             try:
                 loaded, self.about[name] = self._load(name, device)
             except Exception as error:  # a family that can't be made is a result, too
                 self.about[name] = {"status": _why(error)}
         if self.about[name]["status"] == MEASURED:
-            batches = self.asked.batches_of(name)
-            for i, batch in enumerate(batches):
-                self._batch(name, loaded, batch, _part(ends, len(batches) - i))
+            for batch in self._batches(name):
+                self._batch(name, loaded, batch)
         self.save()
 
     def _load(self, name: str, device: str) -> tuple[Loaded, dict[str, Any]]:
         """The family, and what there is to know of it before it draws."""
-        asked, dtype = self.asked, self.asked.dtype_of(name)
-        begin, count = time.perf_counter(), max(asked.batches_of(name))
+        asked, usual = self.asked, "bfloat16" if device.startswith("cuda") else "float32"
+        dtype = torch.float32 if name == "picto" else DTYPES[asked.dtype or usual]
+        begin, count = time.perf_counter(), max(self._batches(name))
         loaded = load_picto(count) if name == "picto" else load_random(name, count, asked.scale, device, dtype)
-        denoiser, vae = getattr(loaded.dual, loaded.denoiser), loaded.dual.vae
-        if asked.channels_last:
-            for module in (denoiser, vae):
-                module.to(memory_format=torch.channels_last)
         about = {
             "status": MEASURED,
             "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
@@ -215,14 +182,14 @@ class Bench:
             "matmul_flops_a_second": matmul_rate(device, dtype, 256 if asked.scale == "tiny" else None),
         }
         if asked.compile:
-            denoiser.compile()
+            getattr(loaded.dual, loaded.denoiser).compile()
         return loaded, about | {"seconds_to_load": time.perf_counter() - begin}
 
-    def _batch(self, name: str, loaded: Loaded, batch: int, ends: float) -> None:
+    def _batch(self, name: str, loaded: Loaded, batch: int) -> None:
         asked, about = self.asked, self.about[name]
         steps = about["call"]["num_inference_steps"]
         draws, warm = (loaded.draws(asked.modes, batch, number) for number in (steps, min(steps, WARM_STEPS)))
-        found = measured(draws, batch, asked.rounds, warm, asked.device_of(name), ends)
+        found = measured(draws, batch, asked.rounds, warm, self._device(name))
         for mode, figures in found.items():
             if figures["status"] == MEASURED:
                 flops = about["flops_a_row"] * figures["rows"] / figures["seconds"]
@@ -244,20 +211,13 @@ class Bench:
 
     def save(self) -> None:
         """Writes what there is, so that a run that is cut off leaves it behind."""
-        asked = {key: value for key, value in vars(self.asked).items() if value != math.inf}
-        more = {"asked": asked, "versions": versions(), "machine": machine(), "sampling": "by family"}
+        more = {"asked": vars(self.asked), "versions": versions(), "machine": machine(), "sampling": "by family"}
         stem = "speed" if self.asked.scale == "full" else "speed_tiny"
         with redirect_stdout(io.StringIO()):
             write(stem, "speed.py", {"families": self.about, "cells": self.cells}, self.table(), **more)
 
 
-def _part(ends: float, parts: int) -> float:
-    """When the first of `parts` equal parts of the time until `ends` is over."""
-    now = time.monotonic()
-    return ends if ends == math.inf else now + (ends - now) / parts
-
-
-def parsed(arguments: list[str] | None = None) -> Asked:
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     families = ("picto", *FAMILIES)
     parser.add_argument("--families", nargs="+", choices=families, default=families)
@@ -269,10 +229,7 @@ def parsed(arguments: list[str] | None = None) -> Asked:
     parser.add_argument("--device", help="of those families: cuda by default, cpu if tiny")
     parser.add_argument("--dtype", choices=DTYPES, help="of those families: bfloat16 on a GPU, else float32")
     parser.add_argument("--compile", action="store_true", help="compile the denoisers")
-    parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--budget", type=float, default=math.inf, help="seconds after which nothing new is begun")
-    told = vars(parser.parse_args(arguments))
-    return Asked(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+    return parser.parse_args(arguments)
 
 
 def main() -> None:

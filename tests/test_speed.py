@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -39,15 +38,16 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def tiny(**asked) -> speed.Bench:
-    bench = speed.Bench(speed.Asked(batches=(1,), steps=2, rounds=1, scale="tiny", **asked))
+def tiny(*asked: str) -> speed.Bench:
+    quick = ["--scale", "tiny", "--batches", "1", "--steps", "2", "--rounds", "1"]
+    bench = speed.Bench(speed.parsed([*quick, *asked]))
     bench.run()
     return bench
 
 
 @pytest.mark.parametrize("name", speed_models.FAMILIES)
 def test_every_mode_of_a_family_is_measured(name, results):
-    bench = tiny(families=(name,))
+    bench = tiny("--families", name)
     cells = {cell["mode"]: cell for cell in bench.cells}
     assert [*cells] == ["stock", *OURS, *speed_models.FAMILIES[name].baselines]
     assert {cell["status"] for cell in cells.values()} == {"measured"}
@@ -102,35 +102,20 @@ def test_what_fails_or_finds_no_memory_leaves_the_others_alone():
     assert alone["c"]["rows"] == 3 and "seconds_by_stock" not in alone["c"]
 
 
-def test_when_the_time_is_up_nothing_new_is_begun():
-    ends = time.monotonic() + 0.2
-    draws = {"stock": lambda seeds: time.sleep(0.05) or 2.0, "slow": lambda seeds: time.sleep(0.2) or 4.0}
-    found = speed.measured(draws | {"late": draws["stock"]}, batch=1, rounds=3, ends=ends)
-    assert found["stock"]["rounds"] == found["slow"]["rounds"] == 1 and found["late"] == {"status": "left out: no time"}
-
-
-def test_a_family_without_time_is_named(results):
-    bench = tiny(families=("sd15", "sd3"), budget=0)
-    assert not bench.cells and bench.table().count("left out: no time") == 2
-
-
 def test_a_family_that_can_not_be_made_is_named(results, monkeypatch):
     broken = speed_models.Part(lambda: 1 / 0, {})
     monkeypatch.setitem(speed_models.FAMILIES["sd15"].parts, "vae", broken)
-    bench = tiny(families=("sd15",))
+    bench = tiny("--families", "sd15")
     assert bench.about["sd15"]["status"].startswith("failed: ZeroDivisionError")
 
 
 def test_options_reach_the_models(results, monkeypatch):
     seen = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: seen.append(module))
-    asked = ["--scale", "tiny", "--families", "sd15", "--modes", "pair", "--batches", "2", "--steps", "2"]
-    bench = speed.Bench(speed.parsed([*asked, "--dtype", "bfloat16", "--channels-last", "--compile", "--rounds", "1"]))
-    bench.run()
+    bench = tiny("--families", "sd15", "--modes", "pair", "--dtype", "bfloat16", "--compile")
     assert [cell["mode"] for cell in bench.cells] == ["stock", "pair"]
     (denoiser,) = seen
     assert denoiser.dtype == torch.bfloat16 and bench.about["sd15"]["dtype"] == "bfloat16"
-    assert denoiser.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_operations_of_attention_are_counted_on_every_device():
