@@ -195,7 +195,7 @@ class Stock:
     def encode_texts(self, given: dict[str, Any], texts: dict[str, list[str]]) -> dict[str, Tensor]:
         """Embeddings (texts, ...) of other texts (argument name -> texts) under a call's options; no negatives."""
         nothing: dict[str, Any] = dict.fromkeys((*arguments.TEXT_ARGUMENTS, *filter(None, self.pattern.embeds)))
-        once = {"num_images_per_prompt": 1}
+        once: dict[str, Any] = {"num_images_per_prompt": 1}
         once |= {"guidance_scale": self.pattern.no_guidance} if "guidance_scale" in given else {}
         found = self._encode(given | nothing | once | texts)
         return {name: value for name, value in found.items() if not name.startswith("negative")}
