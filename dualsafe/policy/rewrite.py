@@ -18,6 +18,7 @@ from .model import Policy
 
 _WEIGHT = r"(?::\s*-?[\d.]+)?"
 _EMPTY = re.compile(rf"[(\[{{]\s*{_WEIGHT}\s*[)\]}}]|\"[\s.,:!?]*\"|“[\s.,:!?]*”")
+_SEAM = 64  # characters before a seam that are looked at, so that time stays linear
 _OPEN, _CLOSE = "([{“", ")]}”"
 _DANGLING = re.compile(
     r"(?<![\w'’-])(?:with|holding|carrying|wearing|titled|showing|depicting|and|or|of|in|on|for|a|an|the)\s+$",
@@ -193,14 +194,13 @@ def _speaks_of_it(parts: list[Part], follows: bool) -> bool:
 
 def _left(part: Part, edits: Iterable[_Edit]) -> list[Word]:
     """A part's words that stay."""
-    gone = [(edit.start, edit.end) for edit in edits if not edit.new]
-    swapped = [(edit.start, edit.end) for edit in edits if edit.new]
-    inside = [word for word in part.words if any(a <= word.start < b for a, b in swapped)]
-    return [
-        word
-        for word in part.words
-        if not any(a <= word.start < b for a, b in gone) and (word not in inside or word.match)
-    ]
+    starts = [word.start for word in part.words]
+    left = dict(enumerate(part.words))
+    for edit in edits:
+        for k in range(bisect_left(starts, edit.start), bisect_left(starts, edit.end)):
+            if not (edit.new and part.words[k].match):
+                left.pop(k, None)
+    return list(left.values())
 
 
 def _place(parts: list[Part], k: int, edits: list[_Edit]) -> int:
@@ -473,7 +473,8 @@ def _applied(prompt: str, edits: list[_Edit], place: int, said: str) -> str:
         if edit is None:
             text = text[:place] + mark + text[place:]
         else:
-            text = _joined(text[: edit.start], edit.new, text[edit.end :], mark)
+            far = max(0, edit.start - _SEAM)
+            text = text[:far] + _joined(text[far : edit.start], edit.new, text[edit.end :], mark)
     head, tail = text.split(mark)
     return _told(head, tail, said)
 
