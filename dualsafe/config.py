@@ -28,7 +28,7 @@ class MethodSettings:
         ValueError: a value is out of its range.
     """
 
-    tau: float = 0.16
+    tau: float = 0.2
     """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
     the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (over about 0.3)
     and what is unsafe can't be taken back."""
@@ -51,10 +51,10 @@ class MethodSettings:
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
     at every step. At full weight without a mask nothing is steered by it, and it isn't computed."""
 
-    watch: float = -0.04
+    watch: float = 0.0
     """Margin, in [-2, 2], from which a picture whose prompt names nothing gets a safe branch: how much closer its
     predictions are to one of the policy's concepts than to any harmless thing. Lower finds more, and changes more
-    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; -0.04 flags one in twenty on picto."""
+    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; 0 flags one in twenty on picto."""
 
     preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""

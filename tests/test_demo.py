@@ -152,9 +152,7 @@ def test_the_ladder_shows_the_dial_and_what_the_judge_says_of_it(picto_dual, stu
     climbed = judged.ladder(replace(drawn, wish=replace(WISH, level=0.25)), "me", untold)
     plain = studio.ladder(drawn, "me", untold)
     assert all(same([rung.picture for rung in climbed.ladder], *(rung.picture for rung in plain.ladder)))
-    assert [caption for _, caption in climbed.strip(plain=False)][1:] == [
-        f"{level:g}, unsafe" for level in LADDER[1:]
-    ]
+    assert [caption for _, caption in climbed.strip(plain=False)][1:] == [f"{level:g}, unsafe" for level in LADDER[1:]]
     sharp = shown(plain, plain=True)
     assert not any(same(shown(climbed, plain=False), *sharp)) and all(same(shown(climbed, plain=True), *sharp))
 
