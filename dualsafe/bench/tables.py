@@ -16,6 +16,9 @@ from ..errors import TaskError
 from ..files import sha256_of
 from ..optional import needed
 
+LONGEST_CELL = 131_072
+"""Characters of a CSV cell; a row with a longer one can't be read."""
+csv.field_size_limit(1 << 28)  # of the module: its own limit refuses the whole file
 Row = dict[str, Any] | str
 """Column -> cell, or why the row can't be read."""
 
@@ -110,6 +113,8 @@ def _csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
     for cells in rows:
         if any(cells[len(columns) :]):
             yield f"has more than {len(columns)} cells"
+        elif (longest := max(map(len, cells))) > LONGEST_CELL:
+            yield f"has a cell of {longest} characters, over {LONGEST_CELL}"
         else:
             yield {name: cell for name, cell in zip(columns, cells) if name in wanted}
 
