@@ -141,7 +141,7 @@ def _moments(parts: Sequence[Rows]) -> tuple[Array, Array]:
     for part in parts:
         held = np.concatenate([held, part - mean])
         if len(held) > len(mean):
-            held = np.linalg.qr(held, mode="r")
+            held = np.asarray(np.linalg.qr(held, mode="r"))
     return mean, held / np.sqrt(count - 1)
 
 

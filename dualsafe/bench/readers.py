@@ -103,8 +103,9 @@ def _table(task: Task, file: Path | None) -> Table:
 
 def _is_meant(task: Task, cell: Any, separator: str) -> bool:
     """Whether a row with this cell in the filter's column is the task's."""
-    wanted = task.filter and task.filter.contains.casefold()
-    return wanted is None or wanted in (entry.casefold() for entry in entries(cell, separator))
+    if task.filter is None:
+        return True
+    return task.filter.contains.casefold() in (entry.casefold() for entry in entries(cell, separator))
 
 
 def _prompts(table: Table, column: str) -> Iterator[str]:

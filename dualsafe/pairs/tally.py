@@ -38,7 +38,7 @@ class Tally:
     def add(self, row: dict[str, Any]) -> None:
         self.pairs += 1
         for name in COUNTED:
-            self.counts[name][row.get(name)] += 1
+            self.counts[name][str(row.get(name))] += 1
         self.counts["size"][f"{row['width']}x{row['height']}"] += 1
         for category in row["categories"]:
             self.categories.setdefault(category, Counter())[row["split"]] += 1

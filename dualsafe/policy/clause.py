@@ -15,22 +15,25 @@ from .match import Match
 Kind = Literal["word", "determiner", "owner", "preposition", "conjunction", "link", "verb", "adverb", "somebody"]
 """What a word does: "link" opens a clause or helps a verb ("who", "is"), "owner" is "his", "somebody" a pronoun."""
 
-_CLOSED: dict[str, Kind] = {
-    word: kind
-    for kind, words in (
-        ("determiner", "a an the this that these those some any no each every another several many two three four"),
-        ("owner", "his her its their my your our someone's somebody's each other's"),
-        ("preposition", "of in on at by with from to for into onto over under inside outside within near beside below "
-         "beneath behind above between among amid amidst against through throughout across along around during about "
-         "without toward towards upon beyond via despite as like than next after before"),
-        ("conjunction", "and or but nor yet &"),
-        ("link", "who which where when while because until if how so since although whose what is are was were be "
-         "been being isn't has have had having get gets got getting will would can could may might must should does "
-         "do did not"),
-        ("somebody", "he she it they i we you him them me us himself herself itself themselves someone somebody"),
-    )
-    for word in words.split()
-}  # fmt: skip
+_LISTS: tuple[tuple[Kind, str], ...] = (
+    ("determiner", "a an the this that these those some any no each every another several many two three four"),
+    ("owner", "his her its their my your our someone's somebody's each other's"),
+    (
+        "preposition",
+        "of in on at by with from to for into onto over under inside outside within near beside below "
+        "beneath behind above between among amid amidst against through throughout across along around during about "
+        "without toward towards upon beyond via despite as like than next after before",
+    ),
+    ("conjunction", "and or but nor yet &"),
+    (
+        "link",
+        "who which where when while because until if how so since although whose what is are was were be "
+        "been being isn't has have had having get gets got getting will would can could may might must should does "
+        "do did not",
+    ),
+    ("somebody", "he she it they i we you him them me us himself herself itself themselves someone somebody"),
+)
+_CLOSED: dict[str, Kind] = {word: kind for kind, words in _LISTS for word in words.split()}
 _SHOW = listed(  # "a photo showing a man": what is shown is what it is about
     "depict show illustrate portray feature capture represent display visualize present"
 )
