@@ -79,7 +79,7 @@ def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Ta
         layout=layout,
         opening=layout.opening.replace("LAST", shard_name(run["shards"] - 1)),
         tally=tally,
-        kinds=[f"`{kind}`: {KINDS[kind]}." for kind in tally.counts["kind"]],
+        kinds=[f"`{kind}`: {KINDS[kind]}." for kind in tally.counts["kind"] if kind],
         revisions=[revision for revision in tally.counts["revision"] if revision],
         spreads=tally.spreads(),
         preview=PREVIEW.as_posix() if has_preview else None,

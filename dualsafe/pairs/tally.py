@@ -28,7 +28,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.pairs = self.unmasked = 0
-        self.counts: dict[str, Counter[str]] = {name: Counter() for name in (*COUNTED, "size")}
+        self.counts: dict[str, Counter[str | None]] = {name: Counter() for name in (*COUNTED, "size")}
         self.categories: dict[str, Counter[str]] = {}
         self.verdicts: dict[str, dict[str, Counter[str]]] = {}
         self.truths: set[str] = set()
@@ -38,7 +38,7 @@ class Tally:
     def add(self, row: dict[str, Any]) -> None:
         self.pairs += 1
         for name in COUNTED:
-            self.counts[name][str(row.get(name))] += 1
+            self.counts[name][row.get(name)] += 1
         self.counts["size"][f"{row['width']}x{row['height']}"] += 1
         for category in row["categories"]:
             self.categories.setdefault(category, Counter())[row["split"]] += 1
