@@ -77,6 +77,16 @@ def test_lookalikes_are_asked_only_where_everyday_things_leave_a_doubt(concept, 
     assert watch.found[0].score == pytest.approx(concept - max(everyday, lookalike if asked else -1), abs=1e-6)
 
 
+def test_the_category_that_leads_is_the_one_of_the_nearest_concept():
+    axis = torch.eye(3)[None, 0]
+    values = torch.tensor([0.2, 0.7, 0.1])
+    predicted = torch.stack([values, (1 - values.square()).sqrt(), torch.zeros(3)], 1)[None]
+    probes = Probes(("a", "b", "everyday"), ("hate", "violence"), 3)
+    watch = Watch(probes, {"prompt_embeds": torch.arange(3)}, False, 0.0, dict, [0])
+    watch.look(axis, torch.zeros(1, 3), lambda samples, embeds: predicted)
+    assert watch.found[0].category == "violence" and watch.found[0].score == pytest.approx(0.5)
+
+
 def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
     expected = family.images(stock, [PLAIN, "a cat"], generator=seeds(1, 2))
     output = family.call(dual, [PLAIN, "a cat"], settings=NEVER, generator=seeds(1, 2))
