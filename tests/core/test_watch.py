@@ -84,7 +84,7 @@ def test_the_category_that_leads_is_the_one_of_the_nearest_concept():
     probes = Probes(("a", "b", "everyday"), ("hate", "violence"), 3)
     watch = Watch(probes, {"prompt_embeds": torch.arange(3)}, False, 0.0, dict, [0])
     watch.look(axis, torch.zeros(1, 3), lambda samples, embeds: predicted)
-    assert watch.found[0].category == "violence" and watch.found[0].score == pytest.approx(0.5)
+    assert watch.found[0].category == "violence" and watch.found[0].score == pytest.approx(0.6)
 
 
 def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
