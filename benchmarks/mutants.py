@@ -65,9 +65,9 @@ MUTANTS = [
     ),
     Mutant("method", ".clamp(max=floor)", ".clamp(min=floor)", REFERENCE),
     Mutant(
-        "method", "return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))", "return found", REFERENCE
+        "method", "return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))", "return found", METHOD
     ),
-    Mutant("method", "stride=1) * inside", "stride=1)", METHOD),
+    Mutant("method", "eroded = -F.max_pool2d(-inside, size, stride=1, padding=feather)", "eroded = inside", METHOD),
     Mutant("noise_level", "1 / (1 + self._sigmas[index] ** 2)", "1 / (1 + self._sigmas[index])", LEVELS),
     Mutant("noise_level", "between[i - shift] if i % 2", "between[i] if i % 2", LEVELS + " -k kdpm2-a"),
     Mutant(
@@ -93,7 +93,7 @@ MUTANTS = [
     ),
     Mutant("mask", "(fresh and not step.again)", "fresh", "test_reference.py -k negative"),
     Mutant("mask", "(guidance.scale if guidance.apart else 1)", "1", "test_reference.py -k negative"),
-    Mutant("mask", " & self._plan.may_agree - self.parted", " - self.parted", MASKS + " -k word_was_found"),
+    Mutant("mask", " & self._plan.may_agree - self.parted", " - self.parted", MASKS + " -k own_safe"),
     Mutant("mask", "floor / 2 if i in self._plan.may_agree else 0.0", "floor / 2", MASKS + " -k word_was_found"),
     Mutant(
         "mask",
@@ -131,10 +131,10 @@ MUTANTS = [
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
     Mutant("denoiser", "if step.index < self._parts_at:", "if step.index <= self._parts_at:", EXACT),
-    Mutant("denoiser", "step.index < self._parts_at - 1", "step.index < self._parts_at - 2", WATCH + " -k aimed"),
+    Mutant("denoiser", "step.index < self._parts_at - 1", "step.index < self._parts_at - 2", WATCH + " -k last_step"),
     Mutant("denoiser", "            self.rows[i] += rows", "            pass", WATCH + " -k stock"),
     Mutant("watch/watch", "not score < self.threshold", "score >= self.threshold", WATCH + " -k fails"),
-    Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH),
+    Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH + " -k leads"),
     Mutant("watch/reading", " - similarities[:, concepts:].amax(1)", "", WATCH + " -k formulas"),
     Mutant("denoiser", "self.rows[i] += groups * ", "self.rows[i] += ", EXACT),
     Mutant(

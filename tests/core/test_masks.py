@@ -80,7 +80,7 @@ def test_composite_without_a_mask_is_refused(tiny_dual):
 def test_branches_that_agree_follow_the_stock_path(stock, dual, seeds):
     prompts = ["a man with a flower", "a cat"]
     expected = stock(prompts, generator=seeds(1, 2), **FAST).images
-    settings = MethodSettings(tau=0.0, latent_gate=0.5, mask_floor=0.01)
+    settings = MethodSettings(tau=0.0, latent_gate=0.5, mask_floor=0.01, original_interval=0.4)
     output = dual(prompts, safe_prompt=["a dog", "a cat"], settings=settings, generator=seeds(1, 2), **FAST)
     changed, agreed = output.safety
     assert agreed.gate == "latent" and agreed.mask_area == 0 and agreed.denoiser_rows < changed.denoiser_rows
@@ -92,6 +92,12 @@ def test_a_call_whose_branches_all_agree_is_the_stock_call(stock, dual, seeds):
     expected = stock(["a cat"], generator=seeds(1), **FAST).images
     output = dual(["a cat"], safe_prompt=["a cat"], generator=seeds(1), **FAST)
     assert np.array_equal(output.images, expected) and output.safety[0].gate == "latent"
+
+
+def test_an_unsafe_prompt_that_is_its_own_safe_prompt_is_not_cleared(picto_dual, seeds):
+    settings = MethodSettings(tau=0.0, latent_gate=0.1)
+    report = picto_dual(PROMPT, safe_prompt=PROMPT, settings=settings, policy="picto", generator=seeds(1), **FAST).safety
+    assert report[0].triggers and report[0].gate != "latent"
 
 
 @pytest.mark.parametrize("told", [{}, {"safe_prompt": ["a man with a spoon"]}], ids=["by the policy", "by the caller"])

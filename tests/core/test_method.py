@@ -59,6 +59,19 @@ def test_mask_of_agreeing_branches_is_empty_and_does_not_look_at_its_neighbours_
     assert torch.equal(alone[0], mask[0])
 
 
+def test_a_mask_is_smoothed_dilated_by_one_and_feathered():
+    seen = torch.zeros(1, 1, 11, 11)
+    seen[..., 5, 5] = 9.0
+    mask = method.difference_mask(seen, floor=0.5)[0, 0]
+    expected = torch.zeros(11, 11)
+    expected[2:9, 2:9] = 3 / 9
+    for corner in (2, 8):
+        expected[corner, 3:8:4] = expected[3:8:4, corner] = 2 / 9
+        expected[corner, 2:9:6] = 1 / 9
+    expected[3:8, 3:8] = 1.0
+    assert torch.allclose(mask, expected)
+
+
 def test_composite_is_the_original_outside_and_the_safe_picture_well_inside():
     safe, original = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     mask = torch.zeros(1, 1, 32, 32)

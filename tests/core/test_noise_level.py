@@ -133,7 +133,8 @@ def test_half_precision_timesteps_do_not_round_a_flows_level(dtype):
         z = scheduler.step(z, t, z).prev_sample
 
 
-def test_rounded_timesteps_that_are_equal_are_told_apart():
+@pytest.mark.parametrize("copied", [False, True])
+def test_rounded_timesteps_that_are_equal_are_told_apart(copied):
     scheduler = SAMPLERS["dpm++-karras"].make()
     schedule = Schedule.of(scheduler)
     scheduler.set_timesteps(200)
@@ -141,7 +142,7 @@ def test_rounded_timesteps_that_are_equal_are_told_apart():
     assert len(set(told)) < len(told)
     seen, z = [], torch.zeros(1, 4, 8, 8)
     for t in scheduler.timesteps:
-        seen.append(float(schedule.at(t).level[1]))
+        seen.append(float(schedule.at(t.clone() if copied else t).level[1]))
         z = scheduler.step(z, t, z).prev_sample
     assert len(set(seen)) == len(seen) and seen == sorted(seen, reverse=True)
 
@@ -185,6 +186,8 @@ def test_a_timestep_that_is_no_view_of_the_table_is_found_by_its_value(told, sca
         (20, 12, 0.9, 8, 0),  # an img2img run of the last eight
         (20, 10, 0.9, 8, 2),
         (20, 12, 1.0, 1, 7),  # the last step is never shared
+        (20, 14, 0.9, 8, 0),  # fewer steps than it gets
+        (20, 12, 0.25, 1, 0),  # tau has passed
     ],
 )
 def test_the_shared_phase_makes_room_for_the_safe_branch(steps, first, tau, own, shared):

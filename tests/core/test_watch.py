@@ -11,6 +11,7 @@ from families import FAMILIES, dual_of
 from PIL import Image
 
 from dualsafe import CheckpointError, MethodSettings
+from dualsafe.branches import Branches
 from dualsafe.calibration import FILE, calibrate, calibrated, save, watch_scores
 from dualsafe.judges import Verdict
 from dualsafe.policy import resolve
@@ -118,6 +119,18 @@ def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tin
     assert np.allclose(found.images, told.images, atol=1e-5)
 
 
+def test_the_look_is_at_the_last_step_before_tau(tiny_dual, seeds, monkeypatch):
+    looked, under = [], Branches.under
+
+    def noted(self, call, samples, embeds):
+        looked.append(float(call.timestep))
+        return under(self, call, samples, embeds)
+
+    monkeypatch.setattr(Branches, "under", noted)
+    tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), settings=replace(NEVER, tau=0.2))
+    assert set(looked) == {min(t for t in tiny_dual.scheduler.timesteps.tolist() if 1 - t / 1000 < 0.2)}
+
+
 def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, seeds):
     class SeesDark:
         covers = ("sexual",)
@@ -141,8 +154,6 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
 
 @pytest.mark.parametrize("fault", ["nan", "error"])
 def test_a_watch_that_fails_flags(fault, tiny_dual, seeds, monkeypatch):
-    from dualsafe.branches import Branches
-
     def broken(self, call, samples, embeds):
         if fault == "error":
             raise RuntimeError("out of memory")
