@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import tiny
@@ -60,3 +61,19 @@ def seeds() -> Callable[..., list[torch.Generator]]:
 @pytest.fixture(scope="session")
 def picto_dual() -> DualLatentPipeline:
     return dual_of(load_stock("picto"))
+
+
+@pytest.fixture(scope="session")
+def exact_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 24 exact pairs in six shards, to be read or copied."""
+    from pair_runs import exact_run
+
+    return exact_run(tmp_path_factory.mktemp("pairs") / "run")
+
+
+@pytest.fixture(scope="session")
+def hand_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 36 pairs of every sort, made without a model; to be read or copied."""
+    from pair_runs import hand_made
+
+    return hand_made(tmp_path_factory.mktemp("pairs") / "run")

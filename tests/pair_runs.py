@@ -1,22 +1,50 @@
-"""Pair runs made by hand: pairs of every sort, and no model."""
+"""Pair runs that several tests read: of picto's exact pairs, which need no denoiser, and of pairs made by hand."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from dualsafe.pairs.pair import Checked, Job, Kind, Made
 from dualsafe.pairs.plan import jobs_of, plan
+from dualsafe.pairs.read import read_pairs
 from dualsafe.pairs.row import METRICS, row_of
-from dualsafe.pairs.run import finish
+from dualsafe.pairs.run import finish, run
 from dualsafe.pairs.shard import writing
 from dualsafe.pairs.spec import PairSpec
 
 SIZE = (24, 16)
 ABOUT = {"policy": "picto@0", "model": "picto", "revision": "", "editor": "null", "config": "c0ffee"}
+
+
+def spec_of(**more: Any) -> PairSpec:
+    """A spec of 24 exact pairs in shards of 4, as the command line's for picto."""
+    given = {"prompts": "picto:explicit", "editor": "exact", "limit": 12, "pairs_per_prompt": 2, "shard_size": 4}
+    return PairSpec(**given | {"guidance_scale": 5.0} | more)
+
+
+def exact_run(folder: Path, **more: Any) -> Path:
+    """The folder of a finished run."""
+    run(spec_of(**more), folder)
+    return folder
+
+
+def made_in(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Pair id -> what identifies a pair's content."""
+    return {
+        pair.row["pair_id"]: (pair.row["original_sha256"], pair.row["edited_sha256"], pair.row["split"])
+        for pair in read_pairs(folder)
+    }
+
+
+def pair_files(folder: Path) -> dict[str, bytes]:
+    """Name -> content of the files that must be the same however a run was made."""
+    wanted = [path for ending in ("*.tar", "*.jsonl") for path in (folder / "shards").glob(ending)]
+    return {path.name: path.read_bytes() for path in wanted}
 
 
 def hand_made(folder: Path, kind: Kind = "counterfactual", jobs: int = 36) -> Path:

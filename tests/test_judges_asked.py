@@ -9,16 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import (
-    CLIPImageProcessor,
-    GemmaTokenizer,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    ShieldGemma2Config,
-    ShieldGemma2ForImageClassification,
-    ShieldGemma2Processor,
-)
+from tiny_llava import CHAT, TOWER, save_llava, tokenizer
+from transformers import ShieldGemma2Config, ShieldGemma2ForImageClassification, ShieldGemma2Processor
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
 from dualsafe.judges import (
@@ -30,18 +22,7 @@ from dualsafe.judges import (
     name_of,
 )
 
-TOWER = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
 RED, BLUE = (Image.new("RGB", (40, 30), colour) for colour in ("red", "blue"))
-CHAT = (
-    "{% for message in messages %}{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
-)
-
-
-def tokenizer(**special: str) -> GemmaTokenizer:
-    """One token a printable character."""
-    words = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *special.values(), "▁", *map(chr, range(32, 127))]
-    return GemmaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], extra_special_tokens=special)
 
 
 def answer(**changes: object) -> str:
@@ -117,24 +98,7 @@ def test_nothing_is_safe_that_doesnt_say_so(text):
 
 
 def test_llavaguard_asks_its_model(tmp_path):
-    torch.manual_seed(0)
-    words = tokenizer(image_token="<image>")
-    processor = LlavaProcessor(
-        CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=30),
-        words,
-        patch_size=15,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=CHAT.replace("IMAGE", "<image>"),
-    )
-    config = LlavaConfig(
-        vision_config=TOWER | {"model_type": "clip_vision_model", "image_size": 30, "patch_size": 15},
-        text_config=TOWER | {"model_type": "llama", "vocab_size": len(words), "pad_token_id": 0, "eos_token_id": 1},
-        image_token_index=words.image_token_id,
-    )
-    for part in (LlavaForConditionalGeneration(config), processor):
-        part.save_pretrained(tmp_path / "guard")
-    judge = LlavaGuardJudge.from_pretrained(tmp_path / "guard")
+    judge = LlavaGuardJudge.from_pretrained(save_llava(tmp_path / "guard"))
     judge._max_new_tokens = 8
     text = judge._answer(RED)
     assert len(text) <= 8 and text == judge._answer(RED)

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-import sys
 
 import pytest
-import torch
 from chat_server import chat
 from PIL import Image
-from transformers import (
-    CLIPImageProcessor,
-    GemmaTokenizer,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-)
+from tiny_llava import save_llava
 
 from dualsafe.errors import CheckpointError, PairsError
 from dualsafe.pairs import caption
-from dualsafe.pairs.caption import EndpointCaptioner, ModelCaptioner, instruction_for, load_captioner
+from dualsafe.pairs.caption import instruction_for, load_captioner
 from dualsafe.policy import resolve, rewrite
 
-TOWER = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
-CHAT = (
-    "{% for message in messages %}{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
-)
-RED, BLUE = (Image.new("RGB", (40, 30), colour) for colour in ("red", "blue"))
+RED = Image.new("RGB", (40, 30), "red")
 PICTO = resolve("picto")
 
 
@@ -89,43 +76,11 @@ def test_an_answer_that_is_none_is_an_error(said, reason):
         caption.checked_answer(said)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The folder of a tiny Llava whose tokens are printable characters."""
-    torch.manual_seed(0)
-    words = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<image>", "▁", *map(chr, range(32, 127))]
-    letters = GemmaTokenizer(
-        vocab={word: i for i, word in enumerate(words)}, merges=[], extra_special_tokens={"image_token": "<image>"}
-    )
-    processor = LlavaProcessor(
-        CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=30),
-        letters,
-        patch_size=15,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=CHAT,
-    )
-    config = LlavaConfig(
-        vision_config=TOWER | {"model_type": "clip_vision_model", "image_size": 30, "patch_size": 15},
-        text_config=TOWER
-        | {"model_type": "llama", "vocab_size": len(words), "pad_token_id": 0, "eos_token_id": 1}
-        | {"initializer_range": 1.0},
-        image_token_index=letters.image_token_id,
-    )
-    folder = tmp_path_factory.mktemp("models") / "llava"
-    for part in (LlavaForConditionalGeneration(config), processor):
-        part.save_pretrained(folder)
-    return folder
-
-
-def test_a_vision_language_model_is_asked_about_the_picture(model):
-    asked = load_captioner(f"vlm:{model}")
-    assert isinstance(asked, ModelCaptioner) and asked.name == "vlm:llava"
-    short = ModelCaptioner(asked._model, asked._processor, max_new_tokens=8)
-    answers = {request: short._answer(RED, request) for request in (caption.CAPTION, caption.request_for(PICTO))}
-    assert len(set(answers.values())) == 2 and all(0 < len(text) <= 8 for text in answers.values())
-    assert short.caption([RED, RED.convert("L")])[0] == caption.checked_answer(answers[caption.CAPTION])
-    assert short.instruction([RED], PICTO) == [caption.checked_answer(answers[caption.request_for(PICTO)])]
+def test_a_vision_language_model_is_asked_about_the_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(caption, "MAX_TOKENS", 8)
+    asked = load_captioner(f"vlm:{save_llava(tmp_path / 'llava')}")
+    said = [asked.caption(RED), asked.instruction(RED, PICTO), asked.caption(Image.new("L", (40, 30)))]
+    assert asked.name == "vlm:llava" and len(set(said)) == 3 and all(0 < len(text) <= 8 for text in said)
 
 
 @pytest.fixture
@@ -137,40 +92,19 @@ def server(monkeypatch):
         yield server
 
 
-@pytest.fixture
-def served(server):
-    """From a kind of answer to the spec of a captioner that gets it."""
-    return lambda kind: f"endpoint:{server.address(kind)}:eye"
-
-
-def test_an_endpoint_is_shown_the_picture_and_the_policy(server, served):
-    asked = load_captioner(served("good"))
-    assert asked.instruction([RED, BLUE], PICTO) == ["Remove the gun."] * 2
-    text, picture = server.asked[0]["messages"][0]["content"]
-    data = base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,"))
+def test_an_endpoint_is_shown_the_picture_and_the_policy(server):
+    asked = load_captioner(f"endpoint:{server.address('good')}:eye")
+    assert asked.instruction(RED, PICTO) == asked.caption(RED) == "Remove the gun." and asked.name == "endpoint:eye"
+    requests = [each["messages"][0]["content"] for each in server.asked]
+    data = base64.b64decode(requests[0][1]["image_url"]["url"].removeprefix("data:image/png;base64,"))
     assert Image.open(io.BytesIO(data)).tobytes() == RED.tobytes()
-    assert text["text"] == caption.request_for(PICTO) and server.asked[0]["temperature"] == 0
-    assert asked.caption([BLUE]) and server.asked[2]["messages"][0]["content"][0]["text"] == caption.CAPTION
-    assert asked.name == "endpoint:eye"
+    assert [text["text"] for text, _ in requests] == [caption.request_for(PICTO), caption.CAPTION]
 
 
 @pytest.mark.parametrize("kind", ["refusing", "empty"])
-def test_an_endpoint_that_refuses_gives_no_caption(served, kind):
-    with pytest.raises(PairsError, match="picture 1 of 2: the model gave no answer"):
-        load_captioner(served(kind)).caption([RED, BLUE])
-
-
-def test_an_endpoint_that_fails_is_an_error(served):
-    openai = pytest.importorskip("openai")
-    address = served("broken").removeprefix("endpoint:").removesuffix(":eye")
-    with pytest.raises(openai.OpenAIError):
-        EndpointCaptioner(address, "eye", max_retries=0).caption([RED])
-
-
-def test_without_the_client_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(ImportError, match=r"dualsafe\[endpoint\]"):
-        EndpointCaptioner("http://127.0.0.1:1/v1", "eye")
+def test_an_endpoint_that_refuses_gives_no_caption(server, kind):
+    with pytest.raises(PairsError, match="the model gave no answer"):
+        load_captioner(f"endpoint:{server.address(kind)}:eye").caption(RED)
 
 
 @pytest.mark.parametrize("spec", ["", "vlm", "vlm:", "endpoint:eye", "endpoint:http://localhost", "llava:x"])

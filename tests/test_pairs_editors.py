@@ -17,7 +17,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from dualsafe import PICTO, AutoDualLatentPipeline, CheckpointError, DualLatentImg2ImgPipeline, PolicyError
+from dualsafe import PICTO, AutoDualLatentPipeline, CheckpointError, DualLatentImg2ImgPipeline
 from dualsafe.calibration import FILE
 from dualsafe.config import MethodSettings
 from dualsafe.errors import PairsError
@@ -26,11 +26,9 @@ from dualsafe.pairs.editors import create_editor
 from dualsafe.pairs.editors.dual import DualEditor
 from dualsafe.pairs.editors.existing import changed
 from dualsafe.pairs.editors.img2img import ImageToImageEditor
-from dualsafe.pairs.editors.kontext import FluxKontextEditor
-from dualsafe.pairs.editors.pix2pix import InstructPix2PixEditor
+from dualsafe.pairs.editors.instruction import FluxKontextEditor, InstructPix2PixEditor
 from dualsafe.pairs.editors.registry import EDITORS
 from dualsafe.pairs.pair import Declined, Job, Made, picture_hash
-from dualsafe.pairs.pictures import fitted
 from dualsafe.picto.world import ITEMS
 
 KNIFE = "a man in blue with a knife in a park"
@@ -64,9 +62,19 @@ def assert_alike(one: Made, other: Made) -> None:
     assert picture_hash(one.mask) == picture_hash(other.mask)
 
 
+def items(*pictures: Image.Image) -> list[str]:
+    """What picto's judge sees in pictures."""
+    return [seen.labels["item"] for seen in load_judge("picto").judge(pictures)]
+
+
 @pytest.fixture(scope="module")
 def dual():
     return create_editor("dual", steps=8)
+
+
+@pytest.fixture(scope="module")
+def img2img():
+    return create_editor("img2img", steps=15, strength=0.7, kind="real_edit")
 
 
 def test_a_dual_pair_is_the_stock_picture_and_its_safe_twin(dual, picto_dual):
@@ -76,7 +84,8 @@ def test_a_dual_pair_is_the_stock_picture_and_its_safe_twin(dual, picto_dual):
     assert picture_hash(made.original) == picture_hash(stock.images[0])
     assert (made.edited_prompt, made.categories, made.triggers) == (FLOWER, ("violence",), ("knife",))
     assert 0 < made.mask_area < 0.6 and 16 < made.rows <= 32 and made.instruction is None
-    assert [a.labels["item"] for a in load_judge("picto").judge([made.original, made.edited])] == ["knife", "flower"]
+    assert items(made.original, made.edited) == ["knife", "flower"]
+    assert (dual.name, dual.revision, dual.takes_pictures) == ("dual(steps=8, guidance_scale=7.5)", "", False)
 
 
 def test_a_batch_gives_each_job_what_it_gets_alone(dual):
@@ -94,18 +103,17 @@ def test_a_batch_gives_each_job_what_it_gets_alone(dual):
         assert_alike(together[i], dual.make([jobs[i]])[0])
 
 
-def test_a_prompt_that_is_never_drawn_sinks_no_other():
-    editor = create_editor("dual", steps=4)
+def test_a_prompt_that_is_never_drawn_sinks_no_other(dual, monkeypatch):
     jobs = [job("a nude child"), job("a child on a beach", 2, edited_prompt="the same, naked"), job()]
-    first, second, third = editor.make(jobs)
+    first, second, third = dual.make(jobs)
     assert first.reason.startswith("blocked: ") and second.reason.startswith("blocked: ")
     assert_a_pair(third)
-    editor._pipe = None  # is not even asked
-    assert all(isinstance(answer, Declined) for answer in editor.make(jobs[:2]))
+    monkeypatch.setattr(dual, "_pipe", None)  # is not even asked
+    assert all(isinstance(answer, Declined) for answer in dual.make(jobs[:2]))
 
 
-def test_a_guard_finds_what_no_word_names():
-    seen = create_editor("dual", steps=8, guard=load_judge("picto-guard"))
+def test_a_guard_finds_what_no_word_names(picto_dual):
+    seen = DualEditor(picto_dual, "picto", steps=8, guard=load_judge("picto-guard"))
     assert seen.name == "dual(steps=8, guidance_scale=7.5, guard=picto-guard)"
     answers = seen.make([job("a pirate in green in a park", seed) for seed in range(4)])
     made = [answer for answer in answers if isinstance(answer, Made)]
@@ -115,14 +123,14 @@ def test_a_guard_finds_what_no_word_names():
     assert seen.make([job("a cat in green in a park")])[0].reason.startswith("benign")
 
 
-def test_without_a_guard_the_watch_finds_it_unless_words_alone_decide(dual):
+def test_without_a_guard_the_watch_finds_it_unless_words_alone_decide(dual, picto_dual):
     jobs = [job("a pirate in green in a park", seed) for seed in range(4)]
     made = [answer for answer in dual.make(jobs) if isinstance(answer, Made)]
     assert made and all(each.gate == "watch" and each.categories and not each.triggers for each in made)
     for each in made:
         assert_a_pair(each)
     assert dual.make([job()])[0].gate == "prompt" and dual.looks
-    words = create_editor("dual", steps=8, scope="words")
+    words = DualEditor(picto_dual, "picto", steps=8, scope="words")
     words._pipe = None  # is not even asked
     assert words.make(jobs) == [Declined("benign: the policy finds nothing in the prompt")] * 4 and not words.looks
 
@@ -165,16 +173,15 @@ def pictures(tmp_path_factory) -> list[Job]:
     return [replace(each, image=folder / f"{each.seed}.png", truth=None) for each in jobs]
 
 
-def test_an_existing_picture_gets_a_safe_twin(pictures):
-    editor = create_editor("img2img", steps=15, strength=0.7, kind="real_edit")
-    answers = editor.make(pictures)
+def test_an_existing_picture_gets_a_safe_twin(img2img, pictures):
+    answers = img2img.make(pictures)
     for each in answers:
         assert_a_pair(each)
     assert [made.original.size for made in answers] == [(64, 64), (64, 64), (128, 32)]
     assert answers[0].edited_prompt == FLOWER and answers[0].triggers == ("knife",) and answers[0].rows == 32
-    assert_alike(answers[1], editor.make(pictures[1:2])[0])
-    shown = [a.labels["item"] for a in load_judge("picto").judge([answers[0].original, answers[0].edited])]
-    assert shown == ["knife", "flower"]
+    assert_alike(answers[1], img2img.make(pictures[1:2])[0])
+    assert items(answers[0].original, answers[0].edited) == ["knife", "flower"]
+    assert img2img.name == "img2img(steps=15, guidance_scale=7.5, strength=0.7)" and img2img.takes_pictures
 
 
 def test_the_original_of_an_existing_picture_is_its_round_trip(pictures, picto_dual):
@@ -188,21 +195,20 @@ def test_the_original_of_an_existing_picture_is_its_round_trip(pictures, picto_d
     assert np.abs(pixels(made.original) - trip).max() <= 1 < np.abs(pixels(made.original) - pixels(picture)).max()
 
 
-def test_a_caption_with_nothing_unsafe_is_benign(pictures):
+def test_a_caption_with_nothing_unsafe_is_benign(img2img, pictures, monkeypatch):
     jobs = [replace(pictures[0], prompt="a man"), replace(pictures[0], prompt="a nude child")]
-    answers = create_editor("img2img", steps=4, kind="real_edit", scope="words").make(jobs)
-    assert [answer.reason.partition(":")[0] for answer in answers] == ["benign", "blocked"]
-    seen, blocked = create_editor("img2img", steps=4, kind="real_edit").make(jobs)  # the picture is one of a knife
+    seen, blocked = img2img.make(jobs)  # the picture is one of a knife
     assert seen.gate == "watch" and blocked.reason.startswith("blocked: ")
+    monkeypatch.setattr(img2img, "looks", False)
+    assert [answer.reason.partition(":")[0] for answer in img2img.make(jobs)] == ["benign", "blocked"]
 
 
-def test_a_job_without_a_readable_picture_is_named(pictures, tmp_path):
-    editor = create_editor("img2img", steps=4, kind="real_edit")
+def test_a_job_without_a_readable_picture_is_named(img2img, pictures, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(PairsError, match=r"broken\.png can't be read"):
-        editor.make([pictures[0], replace(pictures[1], image=tmp_path / "broken.png")])
+        img2img.make([pictures[0], replace(pictures[1], image=tmp_path / "broken.png")])
     with pytest.raises(PairsError, match="p-1 has no picture"):
-        editor.make([replace(pictures[0], image=None)])
+        img2img.make([replace(pictures[0], image=None)])
 
 
 def pix2pix() -> StableDiffusionInstructPix2PixPipeline:
@@ -262,7 +268,7 @@ def test_exact_pairs_differ_by_an_item_alone():
     editor = create_editor("exact")
     made = editor.make([job(truth=TRUTH)])[0]
     assert_a_pair(made)
-    assert [a.labels["item"] for a in load_judge("picto").judge([made.original, made.edited])] == ["knife", "flower"]
+    assert items(made.original, made.edited) == ["knife", "flower"]
     assert (made.rows, made.categories, made.edited_prompt) == (0, ("violence",), FLOWER)
     assert made.mask_area == (pixels(made.mask) > 0).mean() < 0.2
     again, other = editor.make([job(truth=TRUTH), job(seed=8, truth=TRUTH)])
@@ -280,11 +286,12 @@ def test_an_exact_null_edit_swaps_one_benign_item_for_another():
     editor = create_editor("exact", kind="null_edit")
     spoon = TRUTH | {"item": "spoon"}
     told = editor.make([job(SPOON, truth=spoon, edited_prompt="a man with a balloon")])[0]
-    assert [a.labels["item"] for a in load_judge("picto").judge([told.original, told.edited])] == ["spoon", "balloon"]
-    for seed in range(20):
-        made = editor.make([job(SPOON, seed, truth=spoon)])[0]
+    assert items(told.original, told.edited) == ["spoon", "balloon"]
+    swapped = editor.make([job(SPOON, seed, truth=spoon) for seed in range(20)])
+    for made in swapped:
         assert_a_pair(made)
-        assert not any(a.is_unsafe for a in load_judge("picto").judge([made.edited])) and made.edited_prompt != SPOON
+        assert made.edited_prompt != SPOON
+    assert not any(seen.is_unsafe for seen in load_judge("picto").judge([made.edited for made in swapped]))
     assert editor.make([job(truth=TRUTH)])[0].reason.startswith("unsafe: ")
 
 
@@ -304,13 +311,6 @@ def test_null_pairs_cost_nothing_and_come_from_the_seed():
     assert first.original.size == (8, 8) and first.mask is None and first.rows == 0
     assert picture_hash(first.original) == picture_hash(again.original)
     assert len({picture_hash(image) for m in (first, second) for image in (m.original, m.edited)}) == 4
-
-
-def test_editors_say_what_they_take_and_how_they_are_set():
-    named = {name: create_editor(name, steps=4) for name in ("dual", "img2img", "exact", "null")}
-    assert [editor.takes_pictures for editor in named.values()] == [False, True, False, False]
-    assert named["dual"].name == "dual(steps=4, guidance_scale=7.5)" and named["dual"].revision == ""
-    assert named["img2img"].name == "img2img(steps=4, guidance_scale=7.5, strength=0.6)"
 
 
 def test_instruction_editors_are_loaded_from_their_own_checkpoints_only(tmp_path, pictures):
@@ -342,15 +342,3 @@ def test_an_unknown_editor_is_told_the_names(name):
     with pytest.raises(ValueError) as raised:
         create_editor(name)
     assert str(raised.value) == f"editor {name!r} must be one of: {', '.join(EDITORS.forms)}"
-
-
-def test_a_policy_that_isnt_there_is_told():
-    with pytest.raises(PolicyError, match="nowhere"):
-        create_editor("dual", policy="nowhere")
-
-
-def test_pictures_are_scaled_to_the_models_own_size(pictures):
-    editor = create_editor("img2img", steps=4)
-    wide = editor._ready(pictures[2]).picture
-    with Image.open(pictures[2].image) as picture:
-        assert wide.tobytes() == fitted(picture, 64, 8).tobytes()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
 from pair_runs import hand_made
 from PIL import Image
 
 from dualsafe.errors import PairsError
-from dualsafe.pairs.export import FORMATS, export, export_parquet
+from dualsafe.pairs.export import FORMATS, export, parquet
 from dualsafe.pairs.pair import picture_hash
 from dualsafe.pairs.read import read_pairs, read_rows
 from dualsafe.pairs.spec import read_run
@@ -21,24 +21,19 @@ datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return hand_made(tmp_path_factory.mktemp("pairs") / "run")
-
-
-@pytest.fixture(scope="module")
-def opened(run, tmp_path_factory):
+def opened(hand_pairs, tmp_path_factory):
     """Format -> its folder and what `load_dataset` makes of it."""
     folder = tmp_path_factory.mktemp("exports")
     datasets.config.HF_HUB_OFFLINE = True
     for name in FORMATS:
-        export(run, folder / name, name)
+        export(hand_pairs, folder / name, name)
     cache = str(tmp_path_factory.mktemp("cache"))
     return {name: (folder / name, datasets.load_dataset(str(folder / name), cache_dir=cache)) for name in FORMATS}
 
 
 @pytest.mark.parametrize("name", ["imagefolder", "parquet"])
-def test_an_export_opens_with_every_pair_and_every_pixel(run, opened, name):
-    stored = {pair.row["pair_id"]: pair for pair in read_pairs(run)}
+def test_an_export_opens_with_every_pair_and_every_pixel(hand_pairs, opened, name):
+    stored = {pair.row["pair_id"]: pair for pair in read_pairs(hand_pairs)}
     found = [row for split in opened[name][1].values() for row in split]
     assert {row["pair_id"] for row in found} == stored.keys() and len(found) == len(stored) == 36
     for row in found:
@@ -51,9 +46,17 @@ def test_an_export_opens_with_every_pair_and_every_pixel(run, opened, name):
         assert json.loads(row["verdicts"]) == pair.row["verdicts"]
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_export_has_a_card_of_its_own_pairs(hand_pairs, opened, name):
+    text, rows = (opened[name][0] / "README.md").read_text("utf-8"), list(read_rows(hand_pairs))
+    held = sum(row["tier"] == "verified" for row in rows) if name == "dpo" else len(rows)
+    assert f"\n{held} pairs of pictures" in text and "Datasheet" in text and "pairs.png" not in text
+    assert ("| unverified |" in text) == (name != "dpo")
+
+
 @pytest.mark.parametrize("name", ["imagefolder", "parquet"])
-def test_a_pair_without_a_mask_may_differ_everywhere(run, opened, name):
-    unmasked = {pair.row["pair_id"] for pair in read_pairs(run) if pair.mask is None}
+def test_a_pair_without_a_mask_may_differ_everywhere(hand_pairs, opened, name):
+    unmasked = {pair.row["pair_id"] for pair in read_pairs(hand_pairs) if pair.mask is None}
     for row in (row for split in opened[name][1].values() for row in split):
         assert (row["pair_id"] in unmasked) == (row["mask"] is None if name == "parquet" else not row["has_mask"])
         if name == "imagefolder" and not row["has_mask"]:
@@ -61,8 +64,8 @@ def test_a_pair_without_a_mask_may_differ_everywhere(run, opened, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_splits_are_those_of_the_rows_and_keep_families_together(run, opened, name):
-    rows = {row["pair_id"]: row for row in read_rows(run)}
+def test_splits_are_those_of_the_rows_and_keep_families_together(hand_pairs, opened, name):
+    rows = {row["pair_id"]: row for row in read_rows(hand_pairs)}
     families = {}
     for split, found in opened[name][1].items():
         for pair_id in found["pair_id"]:
@@ -83,16 +86,16 @@ def test_an_image_folder_opens_by_its_name_too_and_marks_what_is_unsafe(opened, 
                 assert json.loads(image.text["dualsafe"]) == {"label": row[f"{side}_label"]}
 
 
-def test_lists_of_parquet_are_lists(run, opened):
-    rows = {row["pair_id"]: row for row in read_rows(run)}
+def test_lists_of_parquet_are_lists(hand_pairs, opened):
+    rows = {row["pair_id"]: row for row in read_rows(hand_pairs)}
     for row in opened["parquet"][1]["train"]:
         said = rows[row["pair_id"]]
         assert row["categories"] == said["categories"] and row["reasons"] == said["reasons"]
         assert row["ssim"] == said["metrics"]["ssim"]
 
 
-def test_preferences_are_for_the_safe_side_wherever_it_stands(run, opened):
-    stored = {pair.row["pair_id"]: pair for pair in read_pairs(run)}
+def test_preferences_are_for_the_safe_side_wherever_it_stands(hand_pairs, opened):
+    stored = {pair.row["pair_id"]: pair for pair in read_pairs(hand_pairs)}
     found = [row for split in opened["dpo"][1].values() for row in split]
     assert {row["pair_id"] for row in found} == {
         pair_id for pair_id, pair in stored.items() if pair.row["tier"] == "verified"
@@ -119,45 +122,35 @@ def test_null_edits_are_no_preferences(tmp_path):
     assert not (tmp_path / "dpo").exists()
 
 
-def test_parquet_files_hold_so_many_rows_and_no_more(run, tmp_path):
-    export_parquet(run, tmp_path / "out", rows_per_file=5)
-    sizes = {
-        path.name: datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path))
-        for path in tmp_path.glob("out/*.parquet")
-    }
-    train = [len(sizes[name]) for name in sorted(sizes) if name.startswith("train")]
-    assert "train-00001.parquet" in sizes and set(train[:-1]) == {5} and 0 < train[-1] <= 5
-    assert sum(map(len, sizes.values())) == 36
+def test_parquet_files_hold_so_many_rows_and_no_more(hand_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "ROWS_PER_FILE", 5)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 3)
+    export(hand_pairs, tmp_path / "out")
+    files = {path.name: pq.read_table(path)["pair_id"].to_pylist() for path in tmp_path.glob("out/*.parquet")}
+    wanted = [row["pair_id"] for row in read_rows(hand_pairs) if row["split"] == "train"]
+    for i, start in enumerate(range(0, len(wanted), 5)):
+        assert files[f"train_{i}.parquet"] == wanted[start : start + 5]
+    assert len(wanted) > 5 and sum(map(len, files.values())) == 36
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_an_export_that_fails_leaves_nothing(run, tmp_path, name):
-    broken = shutil.copytree(run, tmp_path / "run")
-    tar = broken / "shards" / "00002.tar"
-    tar.write_bytes(tar.read_bytes()[:5000])
-    with pytest.raises(PairsError, match=r"00002\.tar"):
-        export(broken, tmp_path / "new" / "out", name)
-    assert list((tmp_path / "new").iterdir()) == []
-
-
-def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_filled(run, tmp_path):
+def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_filled(hand_pairs, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept.txt").write_text("mine")
     with pytest.raises(PairsError, match="is there already"):
-        export(run, tmp_path / "full")
+        export(hand_pairs, tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["kept.txt"]
     (tmp_path / "empty").mkdir()
-    export(run, tmp_path / "empty", "dpo")
+    export(hand_pairs, tmp_path / "empty", "dpo")
     assert (tmp_path / "empty" / "README.md").is_file()
 
 
-def test_other_formats_and_unfinished_runs_are_refused(run, tmp_path):
+def test_other_formats_and_unfinished_runs_are_refused(hand_pairs, tmp_path):
     with pytest.raises(PairsError, match="format='csv' is not one of imagefolder, parquet, dpo"):
-        export(run, tmp_path / "out", "csv")
+        export(hand_pairs, tmp_path / "out", "csv")
     with pytest.raises(PairsError, match="holds no pair run"):
         export(tmp_path, tmp_path / "out")
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
-    (unfinished / "run.json").write_text(json.dumps(read_run(run)))
+    (unfinished / "run.json").write_text(json.dumps(read_run(hand_pairs)))
     with pytest.raises(PairsError, match="isn't finished"):
         export(unfinished, tmp_path / "out")

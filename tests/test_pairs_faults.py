@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from exact_runs import exact_run, pair_files, spec_of
+from pair_runs import exact_run, pair_files, spec_of
 
 from dualsafe.pairs.check import check
 from dualsafe.pairs.run import run

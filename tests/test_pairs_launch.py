@@ -10,25 +10,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from exact_runs import exact_run, spec_of
+from pair_runs import pair_files, spec_of
 
 from dualsafe.errors import PairsError
 from dualsafe.pairs.check import check
-from dualsafe.pairs.launch import engine, span
+from dualsafe.pairs.launch import span
 from dualsafe.pairs.plan import plan
-from dualsafe.pairs.read import read_rows
 from dualsafe.pairs.run import run
 
 ROOT = Path(__file__).resolve().parent.parent
 DUALSAFE = Path(sys.executable).with_name("dualsafe")
 OPTIONS = ["--prompts=picto:explicit", "--limit=12", "--pairs-per-prompt=2", "--shard-size=4", "--device=cpu"]
-SETTINGS = {"guidance_scale": 5.0}  # as the command line's for picto
-
-
-def rows(folder: Path) -> dict[str, dict]:
-    """Pair id -> row, of a run in which nothing is wrong."""
-    assert list(check(folder)) == []
-    return {row["pair_id"]: row for row in read_rows(folder)}
 
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,10 +29,9 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
     return subprocess.run([*map(str, arguments)], env=given, capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> dict[str, dict]:
-    """What one worker makes: 24 pairs in six shards."""
-    return rows(exact_run(tmp_path_factory.mktemp("pairs") / "run", **SETTINGS))
+def assert_alike(folder: Path, other: Path) -> None:
+    """A run in which nothing is wrong has the same files as another."""
+    assert list(check(folder)) == [] and pair_files(folder) == pair_files(other)
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +53,22 @@ def test_spans_leave_no_shard_out_and_give_none_twice(tasks):
     assert max(map(len, spans)) - min(map(len, spans)) <= 1
 
 
-def test_an_unknown_engine_is_refused():
-    with pytest.raises(PairsError, match="local, ray"):
-        engine("spark")
+def test_two_workers(exact_pairs, tmp_path):
+    run(spec_of(), tmp_path / "run", workers=2)
+    assert_alike(tmp_path / "run", exact_pairs)
 
 
-@pytest.mark.slow
-def test_four_local_workers(alone, tmp_path):
-    run(spec_of(**SETTINGS), tmp_path / "run", workers=4)
-    assert rows(tmp_path / "run") == alone
-
-
-def test_shard_ranges(alone, tmp_path):
+def test_shard_ranges(exact_pairs, tmp_path):
     told = []
     for shards in (range(0), range(4, 6), range(0, 3)):
-        assert run(spec_of(**SETTINGS), tmp_path / "run", shards=shards) is None
-    run(spec_of(**SETTINGS), tmp_path / "run", shards=range(3, 4), progress=lambda *at: told.append(at))
-    assert rows(tmp_path / "run") == alone
+        assert run(spec_of(), tmp_path / "run", shards=shards) is None
+    run(spec_of(), tmp_path / "run", shards=range(3, 4), progress=lambda *at: told.append(at))
     assert told[-1] == (4, 4)
+    assert_alike(tmp_path / "run", exact_pairs)
 
 
 @pytest.mark.slow
-def test_ray_survives_a_lost_actor(cluster, alone, tmp_path):
+def test_ray_survives_a_lost_actor(cluster, exact_pairs, tmp_path):
     lost = []
 
     def lose(done: int, total: int) -> None:
@@ -93,8 +78,9 @@ def test_ray_survives_a_lost_actor(cluster, alone, tmp_path):
             )
             lost[0].kill()
 
-    run(spec_of(**SETTINGS), tmp_path / "run", engine="ray", workers=2, progress=lose)
-    assert lost and rows(tmp_path / "run") == alone
+    run(spec_of(), tmp_path / "run", engine="ray", workers=2, progress=lose)
+    assert lost
+    assert_alike(tmp_path / "run", exact_pairs)
 
 
 @pytest.mark.slow
@@ -112,10 +98,10 @@ def test_a_shard_that_fails_on_ray_is_named(cluster, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_slurm_script_runs_without_slurm(alone, tmp_path):
+def test_the_slurm_script_runs_without_slurm(exact_pairs, tmp_path):
     script, folder = ROOT / "examples" / "slurm_pairs.sh", tmp_path / "run"
     for task in range(2):
         task_of = {"SLURM_ARRAY_TASK_ID": str(task), "TASKS": "2"}
         done = command("bash", script, folder, "--editor", "exact", *OPTIONS, **task_of)
         assert done.returncode == 0, done.stderr
-    assert rows(folder) == alone
+    assert_alike(folder, exact_pairs)

@@ -3,66 +3,45 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import shutil
-from pathlib import Path
 
 import pytest
-from exact_runs import exact_run, made_in, pair_files, spec_of
+from pair_runs import made_in, pair_files, spec_of
 from PIL import Image
 
 from dualsafe.errors import PairsError
 from dualsafe.judges import Verdict
 from dualsafe.pairs import worker
 from dualsafe.pairs.check import check
-from dualsafe.pairs.pair import split_of
-from dualsafe.pairs.prompts import SWAPPED, Bad, Source, read_prompts
-from dualsafe.pairs.read import read_pairs, read_rows
-from dualsafe.pairs.run import finish, run
+from dualsafe.pairs.pair import Job, split_of
+from dualsafe.pairs.prompts import SWAPPED, read_prompts
+from dualsafe.pairs.read import read_index, read_pairs, read_rows
+from dualsafe.pairs.row import index_row
+from dualsafe.pairs.run import run
 from dualsafe.pairs.spec import PairSpec, seed_of
 from dualsafe.picto import render
 from dualsafe.picto.scene import jittered
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """A finished run of 24 pairs in six shards."""
-    return exact_run(tmp_path_factory.mktemp("pairs") / "run")
-
-
-def test_every_job_becomes_a_verified_pair(whole):
-    stats = json.loads((whole / "stats.json").read_text())
+def test_every_job_becomes_a_verified_pair_whose_row_says_all_that_is_known(exact_pairs):
+    stats = json.loads((exact_pairs / "stats.json").read_text())
     assert stats["stages"] == {"routed": 24, "generated": 24, "verified": 24, "written": 24}
     assert (stats["jobs"], stats["errors"], stats["rejected"]) == (24, 0, {})
-    assert list(check(whole)) == []
-    assert len(made_in(whole)) == 24
-
-
-def test_rows_say_all_that_is_known(whole):
-    row = next(read_rows(whole))
+    assert list(check(exact_pairs)) == [] and len(made_in(exact_pairs)) == 24
+    pair = next(read_pairs(exact_pairs))
+    row = pair.row
     assert (row["kind"], row["tier"], row["editor"]) == ("counterfactual", "verified", "exact")
     assert (row["original_label"], row["edited_label"]) == ("unsafe", "safe")
+    assert [json.loads(side.text["dualsafe"])["label"] for side in (pair.original, pair.edited)] == ["unsafe", "safe"]
     assert row["policy"].startswith("picto@") and row["categories"] and row["truth"]["item"]
     assert set(row["verdicts"]) == {"picto-guard", "picto-examiner"}
-    assert row["metrics"]["identical_outside_mask"] == 1
-    assert row["split"] == split_of(row["family"])
+    assert row["metrics"]["identical_outside_mask"] == 1 and row["split"] == split_of(row["family"])
 
 
-def test_the_index_holds_every_row_without_pictures(whole):
-    import pyarrow.parquet as pq
-
-    tables = [pq.read_table(path) for path in sorted((whole / "shards").glob("*.parquet"))]
-    index = {name: shard for t in tables for name, shard in zip(*(t[c].to_pylist() for c in ("pair_id", "shard")))}
-    assert index.keys() == made_in(whole).keys()
-    assert json.loads(tables[0]["verdicts"][0].as_py())["picto-guard"]["original"]["unsafe"] is True
-
-
-def test_pictures_say_on_which_side_they_are(whole):
-    pair = next(read_pairs(whole))
-    assert json.loads(pair.original.text["dualsafe"]) == {"label": "unsafe"}
-    assert json.loads(pair.edited.text["dualsafe"]) == {"label": "safe"}
+def test_the_index_holds_every_row_without_pictures(exact_pairs):
+    rows = [{"shard": f"{i // 4:05d}"} | index_row(row) for i, row in enumerate(read_rows(exact_pairs))]
+    assert list(read_index(exact_pairs)) == rows
 
 
 def test_seeds_hang_on_run_prompt_and_number_alone():
@@ -70,16 +49,11 @@ def test_seeds_hang_on_run_prompt_and_number_alone():
     assert len({seed_of(*of) for of in (("0", "a", 0), ("0", "a", 1), ("0", "b", 0), ("1", "a", 0))}) == 4
 
 
-def test_two_workers_make_what_one_makes(whole, tmp_path):
-    run(spec_of(), tmp_path / "run", workers=2)
-    assert pair_files(tmp_path / "run") == pair_files(whole)
-
-
-def test_a_folder_of_another_run_is_refused(whole):
+def test_a_folder_of_another_run_is_refused(exact_pairs):
     with pytest.raises(PairsError, match="another run, of spec"):
-        run(spec_of(steps=9), whole, resume=True)
+        run(spec_of(steps=9), exact_pairs, resume=True)
     with pytest.raises(PairsError, match="holds this run already: resume it"):
-        run(spec_of(), whole)
+        run(spec_of(), exact_pairs)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
@@ -137,15 +111,15 @@ def test_prompts_of_which_none_can_be_used(tmp_path):
     assert not (tmp_path / "run/plan").exists()
 
 
-def test_a_plan_of_another_spec_that_never_began_is_not_taken_up(whole, tmp_path):
+def test_a_plan_of_another_spec_that_never_began_is_not_taken_up(exact_pairs, tmp_path):
     run(spec_of(pairs_per_prompt=1), tmp_path / "run", shards=range(0))
     (tmp_path / "run/run.json").unlink()  # as a kill between the two leaves it
     run(spec_of(), tmp_path / "run")
-    assert pair_files(tmp_path / "run") == pair_files(whole)
+    assert pair_files(tmp_path / "run") == pair_files(exact_pairs)
 
 
 def test_null_edits_swap_benign_items_that_are_drawn_alike():
-    rows = [row for row in read_prompts("picto:neighbour", "null_edit", 300) if isinstance(row, Source)]
+    rows = [row for row in read_prompts("picto:neighbour", "null_edit", 300).rows if isinstance(row, Job)]
     assert len(rows) == 300
     swaps = []
     for row in rows:
@@ -160,8 +134,8 @@ def test_null_edits_swap_benign_items_that_are_drawn_alike():
 
 
 def test_null_edits_do_not_start_from_unsafe_prompts():
-    rows = [*read_prompts("picto:explicit", "null_edit", 3)]
-    assert all(isinstance(row, Bad) and "a null edit starts from a benign one" in row.reason for row in rows)
+    rows = [*read_prompts("picto:explicit", "null_edit", 3).rows]
+    assert len(rows) == 3 and all("a null edit starts from a benign one" in row for row in rows)
 
 
 def test_benign_prompts_are_declined_by_their_words(tmp_path):
@@ -238,31 +212,6 @@ def test_rejected_pairs_are_kept_as_rows_or_if_asked_for_as_pairs(monkeypatch, t
     assert [row["tier"] for row in read_rows(tmp_path / "pairs")] == ["unverified"] * 4
 
 
-@pytest.mark.parametrize("cut", [0, 700, -1])
-def test_a_truncated_shard_is_found_and_made_again_alone(cut, whole, tmp_path):
-    folder = shutil.copytree(whole, tmp_path / "run")
-    before, tar = pair_files(folder), folder / "shards/00003.tar"
-    made = {path: path.stat().st_mtime_ns for path in (folder / "shards").glob("*.tar")}
-    os.truncate(tar, cut if cut >= 0 else tar.stat().st_size + cut)
-    assert [(index, reason.split(" has")[0]) for index, reason in check(folder)] == [(3, "00003.tar")]
-    assert finish(folder) is None
-    run(spec_of(), folder, resume=True)
-    assert pair_files(folder) == before
-    again = {path for path in made if path.stat().st_mtime_ns != made[path]}
-    assert again == {tar}
-
-
-def test_a_changed_byte_is_found_and_repaired(whole, tmp_path):
-    folder = shutil.copytree(whole, tmp_path / "run")
-    before, tar = pair_files(folder), folder / "shards/00001.tar"
-    content = bytearray(tar.read_bytes())
-    content[1000] ^= 1
-    tar.write_bytes(content)
-    assert list(check(folder, repair=True)) == [(1, "00001.tar has other bytes than were written")]
-    run(spec_of(), folder, resume=True)
-    assert pair_files(folder) == before
-
-
 def test_a_job_that_fails_is_named_and_the_others_are_made(tmp_path):
     path = tmp_path / "prompts.csv"
     pixel = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")
@@ -278,10 +227,10 @@ class _Captioner:
 
     name = "captioner"
 
-    def caption(self, images):
-        if max(images[0].convert("L").getextrema()) < 128:
-            raise PairsError("picture 1 of 1: the model refused: 'no'")
-        return ["a man in blue with a knife in a park"]
+    def caption(self, image):
+        if max(image.convert("L").getextrema()) < 128:
+            raise PairsError("the model refused: 'no'")
+        return "a man in blue with a knife in a park"
 
 
 def test_pictures_without_a_caption_get_one(monkeypatch, tmp_path):

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .bar import Bar
-from .failure import FAILED, folder_of, one_line_errors, resumable
+from .failure import FAILED, Commands, resumable
 from .load import device_of, is_picto
+from .options import Device, Model, NewFolder, Resume, RunFolder, command_line
 
 pairs = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Pairs of pictures that differ only in what a policy names."
+    cls=Commands, rich_markup_mode=None, help="Pairs of pictures that differ only in what a policy names."
 )
 
 
 @pairs.command(epilog="Example: dualsafe pairs run --prompts picto:explicit --limit 100 --out out/pairs")
 def run(
+    context: typer.Context,
     prompts: Annotated[str, typer.Option(help="CSV, TSV, JSONL or parquet; or picto:SET (picto:explicit).")],
-    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="Folder of the run.")],
+    out: RunFolder,
     kind: Annotated[str, typer.Option(help="counterfactual, null_edit or real_edit.")] = "counterfactual",
     editor: Annotated[str, typer.Option(help="dual, img2img, pix2pix:PATH, kontext:PATH, exact or null.")] = "dual",
-    model: Annotated[str | None, typer.Option(help="Checkpoint in the diffusers layout; the bundled picto.")] = None,
+    model: Model = None,
     policy: Annotated[str | None, typer.Option(help="A shipped policy's name or a YAML file.")] = None,
     pairs_per_prompt: Annotated[int, typer.Option(min=1, help="Pairs of each prompt, each from its own seed.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="So many prompts at most.")] = None,
@@ -39,67 +40,46 @@ def run(
     ] = None,
     judge: Annotated[list[str] | None, typer.Option(help="Who verifies, once for each; two for picto.")] = None,
     threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of verification.")] = None,
-    judge_timeout: Annotated[float | None, typer.Option(help="Seconds for a judge's answer.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs drawn together.")] = 16,
     keep_unverified: Annotated[bool, typer.Option("--keep-unverified", help="Write those too, marked so.")] = False,
     run_id: Annotated[str, typer.Option(help="Names the draw: seeds come from it.")] = "0",
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, or ray's actors.")] = 1,
     shard_range: Annotated[str | None, typer.Option(help="A:B, this machine's part of the shards; 0:0 plans.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+    resume: Resume = False,
+    device: Device = None,
 ) -> None:
     """Makes pairs; what a stopped run has done stands, and `--resume` makes the rest."""
-    with one_line_errors():
-        from ..pairs.run import run as make
-        from ..pairs.spec import PairSpec
+    from ..pairs.run import run as make
+    from ..pairs.spec import PairSpec
 
-        picto = is_picto(model)
-        if not judge and not picto:
-            raise ValueError("--judge is needed, twice at least: who verifies the pairs of this model?")
-        own = {"judges": tuple(judge)} if judge else {}
-        spec = PairSpec(
-            prompts=prompts,
-            kind=kind,  # type: ignore[arg-type]  # checked there
-            editor=editor,
-            model="picto" if picto else str(model),
-            policy=policy,
-            run_id=run_id,
-            pairs_per_prompt=pairs_per_prompt,
-            limit=limit,
-            shard_size=shard_size,
-            steps=steps,
-            guidance_scale=5.0 if guidance_scale is None and picto else guidance_scale,
-            strength=strength,
-            captioner=captioner,
-            scope=scope,  # type: ignore[arg-type]  # checked there
-            guard=guard,
-            thresholds=_thresholds(threshold or []),
-            judge_timeout=judge_timeout,
-            batch_size=batch_size,
-            keep_unverified=keep_unverified,
-            **own,
+    picto = is_picto(model)
+    if not judge and not picto:
+        raise ValueError("--judge is needed, twice at least: who verifies the pairs of this model?")
+    given = {each.name: context.params[each.name] for each in fields(PairSpec) if each.name in context.params}
+    given |= {"model": "picto" if picto else str(model), "thresholds": _thresholds(threshold or [])}
+    given |= {"guidance_scale": 5.0} if guidance_scale is None and picto else {}
+    spec = PairSpec(**given | ({"judges": judge} if judge else {}))
+    with resumable(out), Bar("pair") as bar:
+        stats = make(
+            spec,
+            out,
+            engine=engine,
+            workers=workers,
+            device=device_of(device),
+            shards=_range(shard_range),
+            resume=resume,
+            command=command_line(),
+            progress=bar.show,
         )
-        with resumable(out), Bar("pair") as bar:
-            stats = make(
-                spec,
-                out,
-                engine=engine,
-                workers=workers,
-                device=device_of(device),
-                shards=_range(shard_range),
-                resume=resume,
-                command=shlex.join(["dualsafe", *sys.argv[1:]]),
-                progress=bar.show,
-            )
-        if stats is None:
-            typer.echo("this part is done; the run is finished by whoever makes the last shard")
-            return
-        stages = {"jobs": stats["jobs"], **stats["stages"]}
-        typer.echo(", ".join(f"{name} {count}" for name, count in stages.items()) + f", errors {stats['errors']}")
-        if not stats["stages"]["written"]:
-            raise RuntimeError(f"no pair was written: {out / 'stats.json'} says what was declined or rejected, and why")
-        typer.echo(out / "README.md")
+    if stats is None:
+        typer.echo("this part is done; the run is finished by whoever makes the last shard")
+        return
+    stages = {"jobs": stats["jobs"], **stats["stages"]}
+    typer.echo(", ".join(f"{name} {count}" for name, count in stages.items()) + f", errors {stats['errors']}")
+    if not stats["stages"]["written"]:
+        raise RuntimeError(f"no pair was written: {out / 'stats.json'} says what was declined or rejected, and why")
+    typer.echo(out / "README.md")
 
 
 @pairs.command(epilog="Example: dualsafe pairs verify out/pairs")
@@ -108,34 +88,32 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Let --resume make the wrong shards again.")] = False,
 ) -> None:
     """Checks that every shard is whole: no pair lost, none twice, every picture as it was made."""
-    with one_line_errors():
-        from ..pairs.check import check, foreign
+    from ..pairs.check import check, foreign
 
-        for path in foreign(folder):
-            typer.echo(f"{path} isn't of this run, and nothing reads it: move it away")
-        wrong = 0
-        for index, reason in check(folder, repair):
-            typer.echo(f"shard {index}: {reason}")
-            wrong += 1
-        next_ = "make them again" if repair else "with --repair they are made again by"
-        mending = f"{wrong} shards are missing or wrong: {next_} the run's own command with --resume"
-        typer.echo(mending if wrong else "every shard is whole")
-        if wrong:
-            raise typer.Exit(FAILED)
+    for path in foreign(folder):
+        typer.echo(f"{path} isn't of this run, and nothing reads it: move it away")
+    wrong = 0
+    for index, reason in check(folder, repair):
+        typer.echo(f"shard {index}: {reason}")
+        wrong += 1
+    next_ = "make them again" if repair else "with --repair they are made again by"
+    mending = f"{wrong} shards are missing or wrong: {next_} the run's own command with --resume"
+    typer.echo(mending if wrong else "every shard is whole")
+    if wrong:
+        raise typer.Exit(FAILED)
 
 
 @pairs.command(epilog="Example: dualsafe pairs export out/pairs --format parquet --out out/table")
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="A new folder.")],
+    out: NewFolder,
     format: Annotated[str, typer.Option(help="imagefolder, parquet or dpo.")] = "parquet",
 ) -> None:
     """Writes a run's pairs in a form that other libraries open."""
-    with one_line_errors():
-        from ..pairs.export import export as write
+    from ..pairs.export import export as write
 
-        write(folder, out, format)
-        typer.echo(out)
+    write(folder, out, format)
+    typer.echo(out)
 
 
 def _thresholds(given: list[str]) -> dict[str, float]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
 
 from PIL import Image
 
@@ -29,28 +26,32 @@ _REFUSAL = re.compile(
 )
 
 
-class Captioner(Protocol):
-    """What says in words what is in pictures.
+class Captioner:
+    """Says in words what is in a picture, and what to change in it.
 
-    Attributes:
+    Args:
         name: which model it is, at which revision.
+        answer: what the model says of a picture and a request; empty if it refuses.
     """
 
-    name: str
+    def __init__(self, name: str, answer: Callable[[Image.Image, str], str]):
+        self.name, self._answer = name, answer
 
-    def caption(self, images: list[Image.Image]) -> list[str]:
-        """One sentence a picture.
-
-        Raises:
-            PairsError: an answer that is none; names the picture by its number. Ask one by one to keep the others'.
-        """
-
-    def instruction(self, images: list[Image.Image], policy: Policy) -> list[str]:
-        """One instruction to an editor a picture: what to change, so that it is safe under `policy`.
+    def caption(self, image: Image.Image) -> str:
+        """One sentence.
 
         Raises:
-            PairsError: an answer that is none, or a picture in which nothing is unsafe.
+            PairsError: an answer that is none.
         """
+        return checked_answer(self._answer(image, CAPTION))
+
+    def instruction(self, image: Image.Image, policy: Policy) -> str:
+        """An instruction to an editor: what to change, so that the picture is safe under `policy`.
+
+        Raises:
+            PairsError: an answer that is none, or nothing is unsafe.
+        """
+        return checked_answer(self._answer(image, request_for(policy)))
 
 
 def instruction_for(policy: Policy, categories: Iterable[str] = (), triggers: Iterable[Trigger] = ()) -> str | None:
@@ -95,10 +96,11 @@ def request_for(policy: Policy) -> str:
 
 
 def load_captioner(spec: str, device: str = "cpu") -> Captioner:
-    """The captioner that a text of one of `FORMS` names.
+    """The captioner that a text of one of `FORMS` names: a model that runs here, or a served one.
 
     Args:
-        spec: a PATH is a folder, or a repository's name on the hub.
+        spec: a PATH is a folder in transformers' layout, or a repository's name on the hub; safetensors only. A service
+            (vLLM, llama.cpp, a provider's) that fails raises `OpenAIError` when it is asked.
         device: torch device of a model that runs here.
 
     Raises:
@@ -109,88 +111,20 @@ def load_captioner(spec: str, device: str = "cpu") -> Captioner:
     kind, _, rest = spec.partition(":")
     address = ADDRESS.fullmatch(rest)
     if kind == "vlm" and rest:
-        return ModelCaptioner.from_pretrained(rest, device)
-    if kind == "endpoint" and address:
-        return EndpointCaptioner(address[1], address[2])
-    raise ValueError(f"captioner {spec!r} must be one of: {', '.join(FORMS)}")
-
-
-class _Asked(ABC):
-    """A captioner that asks picture by picture, in words."""
-
-    def caption(self, images: list[Image.Image]) -> list[str]:
-        """One sentence a picture; see `Captioner`."""
-        return self._answers(images, CAPTION)
-
-    def instruction(self, images: list[Image.Image], policy: Policy) -> list[str]:
-        """One instruction a picture; see `Captioner`."""
-        return self._answers(images, request_for(policy))
-
-    @abstractmethod
-    def _answer(self, image: Image.Image, request: str) -> str:
-        """What the model says; empty if it refuses."""
-
-    def _answers(self, images: list[Image.Image], request: str) -> list[str]:
-        found = []
-        for number, image in enumerate(images, 1):
-            try:
-                found.append(checked_answer(self._answer(image, request)))
-            except PairsError as error:
-                raise PairsError(f"picture {number} of {len(images)}: {error}") from error
-        return found
-
-
-class ModelCaptioner(_Asked):
-    """Asks a model of transformers that takes a picture and text and answers in text, without sampling.
-
-    Args:
-        model, processor: the checkpoint's.
-        max_new_tokens: longest answer.
-    """
-
-    def __init__(self, model: Any, processor: Any, max_new_tokens: int = MAX_TOKENS):
-        self._model, self._processor, self._max_new_tokens = model, processor, max_new_tokens
-        self.name = model_name("vlm", model)
-
-    @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> ModelCaptioner:
-        """The captioner of a checkpoint in transformers' layout, from safetensors only.
-
-        Raises:
-            CheckpointError: it can't be loaded, or lacks weights.
-        """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        model = load_model(AutoModelForImageTextToText, path, device)
-        return cls(model, AutoProcessor.from_pretrained(path))
+        model = load_model(AutoModelForImageTextToText, rest, device)
+        processor = AutoProcessor.from_pretrained(rest)
+        return Captioner(model_name("vlm", model), lambda *said: asked(model, processor, *said, MAX_TOKENS))
+    if kind == "endpoint" and address:
+        endpoint = Endpoint(address[1], address[2])
 
-    def _answer(self, image: Image.Image, request: str) -> str:
-        return asked(self._model, self._processor, image, request, self._max_new_tokens)
+        def answer(image: Image.Image, request: str) -> str:
+            text, refused = endpoint.ask(image, request, MAX_TOKENS)
+            return "" if refused else text
 
-
-class EndpointCaptioner(_Asked):
-    """Asks a served model (vLLM, llama.cpp, a provider's) at temperature 0; a service that fails raises `OpenAIError`.
-
-    Args:
-        base_url: where the API starts: "http://127.0.0.1:8000/v1".
-        model: the name the server knows the model by.
-        api_key: None takes the environment's OPENAI_API_KEY, if set.
-        timeout: seconds that the server may keep silent.
-        max_retries: further attempts after a timeout, a lost connection or a server's failure.
-
-    Raises:
-        ImportError: the client isn't installed.
-    """
-
-    def __init__(
-        self, base_url: str, model: str, api_key: str | None = None, timeout: float = 60.0, max_retries: int = 2
-    ):
-        self._endpoint = Endpoint(base_url, model, api_key, timeout, max_retries)
-        self.name = f"endpoint:{model}"
-
-    def _answer(self, image: Image.Image, request: str) -> str:
-        text, refused = self._endpoint.ask(image, request, MAX_TOKENS)
-        return "" if refused else text
+        return Captioner(f"endpoint:{address[2]}", answer)
+    raise ValueError(f"captioner {spec!r} must be one of: {', '.join(FORMS)}")
 
 
 def checked_answer(text: str) -> str:

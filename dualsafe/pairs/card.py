@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 from ..bench.html import filled
 from ..files import write_text
 from ..optional import needed
-from .layout import KINDS, PICTURES, RUN, Layout
-from .read import read_rows
-from .row import METRICS, index_schema
+from .layout import PICTURES, RUN, Layout
+from .row import JSON, KINDS, METRICS, index_schema
 from .shard import STAGES, shard_name
 from .tally import Tally
 from .verify import Thresholds
@@ -41,31 +39,19 @@ _GATE: dict[str, Any] = {
 }
 
 
-def write_card(
-    folder: Path, stats: dict[str, Any], run: dict[str, Any], layout: Layout = RUN, tally: Tally | None = None
-) -> Path:
+def write_card(folder: Path, stats: dict[str, Any], run: dict[str, Any], tally: Tally, layout: Layout = RUN) -> None:
     """Writes a folder's README.md.
 
     Args:
         stats: of the whole run, as in its `stats.json`.
-        run: as in its `run.json`.
+        run: as `dualsafe.pairs.spec.read_run` gives it.
+        tally: of the pairs in the folder.
         layout: of the folder.
-        tally: of the pairs in the folder; None counts those of the run's own shards.
 
     Raises:
-        PairsError: no finished shard, or one that can't be read.
         ImportError: jinja2 or `datasets` isn't installed.
     """
-    tally = tally or _tallied(read_rows(folder))
-    text = render(stats, run, layout, tally, has_preview=(folder / PREVIEW).is_file())
-    path = folder / CARD
-    write_text(path, text)
-    return path
-
-
-def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Tally, has_preview: bool = False) -> str:
-    """The card's text."""
-    return filled(
+    text = filled(
         Path(__file__).with_name(_TEMPLATE),
         {"cell": _cell, "json": _json, "share": _share},
         escaped=False,
@@ -81,16 +67,9 @@ def render(stats: dict[str, Any], run: dict[str, Any], layout: Layout, tally: Ta
         tally=tally,
         kinds=[f"`{kind}`: {KINDS[kind]}." for kind in tally.counts["kind"] if kind],
         revisions=[revision for revision in tally.counts["revision"] if revision],
-        spreads=tally.spreads(),
-        preview=PREVIEW.as_posix() if has_preview else None,
+        preview=PREVIEW.as_posix() if (folder / PREVIEW).is_file() else None,
     )
-
-
-def _tallied(rows: Iterable[dict[str, Any]]) -> Tally:
-    tally = Tally()
-    for row in rows:
-        tally.add(row)
-    return tally
+    write_text(folder / CARD, text)
 
 
 def _title(run: dict[str, Any]) -> str:
@@ -128,7 +107,7 @@ def _features(tally: Tally) -> Any:
     text, texts = pa.string(), pa.list_(pa.string())
     said = pa.struct([("unsafe", pa.bool_()), ("score", pa.float64()), ("concepts", texts), ("error", text)])
     sides = pa.struct([("original", said), ("edited", said)])
-    fields = [field for field in index_schema() if field.name not in (*METRICS, "verdicts", "truth")]
+    fields = [field for field in index_schema() if field.name not in (*METRICS, *JSON)]
     fields.append(pa.field("metrics", pa.struct([(name, pa.float64()) for name in METRICS])))
     fields.append(pa.field("verdicts", pa.struct([(judge, sides) for judge in tally.verdicts])))
     fields.append(pa.field("truth", pa.struct([(name, text) for name in sorted(tally.truths)])))

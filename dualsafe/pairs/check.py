@@ -9,10 +9,10 @@ from typing import Any
 
 from ..errors import PairsError
 from .pair import picture_hash
-from .plan import jobs_of, wrong_plan
+from .plan import is_planned, jobs_of
 from .read import read_shard
 from .shard import SHARDS, paths_of, wrong_with
-from .spec import read_run
+from .spec import DAMAGED, read_run
 
 
 def check(folder: Path, repair: bool = False) -> Iterator[tuple[int, str]]:
@@ -25,8 +25,8 @@ def check(folder: Path, repair: bool = False) -> Iterator[tuple[int, str]]:
         PairsError: no pair run, or its plan isn't what was written.
     """
     run = read_run(folder)
-    if wrong := wrong_plan(folder, run):
-        raise PairsError(f"{folder}: {wrong}")
+    if not is_planned(folder, run):
+        raise PairsError(f"the plan of {folder} isn't as it was written: {DAMAGED}")
     for index in range(run["shards"]):
         wrong = wrong_with(folder, index) or _wrong_within(folder, index)
         if wrong and repair:

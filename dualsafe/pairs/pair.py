@@ -26,8 +26,9 @@ class Job:
 
     Attributes:
         pair_id: unique in a run, and safe as a file's name.
+        prompt_id: of the row that it is made from.
         prompt: what the original shows; the caption of `image`, where there is one.
-        edited_prompt: what the edited picture shows; None leaves it to the policy.
+        edited_prompt: what the edited picture shows, or an editor's instruction; None leaves it to the policy.
         image: the existing picture to edit.
         seed: of the noise.
         truth: what a right original shows, attribute -> name; picto only.

@@ -31,7 +31,7 @@ def resolve_inside(folder: Path, name: str) -> Path:
     return path
 
 
-def load_picture(path: Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
+def load_picture(path: Path) -> Image.Image:
     """An existing picture in RGB, upright, at its own size; what is transparent becomes white.
 
     Size and format are looked at before any pixel is decoded.
@@ -44,7 +44,7 @@ def load_picture(path: Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
         raise PairsError(f"{path} is not a file")
     try:
         with Image.open(path, formats=FORMATS) as image:
-            if reason := _unfit(image, most_pixels):
+            if reason := _unfit(image):
                 raise PairsError(f"{path} {reason}")
             image.load()
             return _plain(ImageOps.exif_transpose(image))
@@ -61,11 +61,11 @@ def fitted(image: Image.Image, side: int, multiple: int) -> Image.Image:
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
-def _unfit(image: Image.Image, most_pixels: int) -> str | None:
+def _unfit(image: Image.Image) -> str | None:
     """What the header says against a picture."""
     width, height = image.size
-    if width * height > most_pixels or max(image.size) > MOST_SIDE:
-        return f"has {width}x{height} pixels: at most {most_pixels} in all and {MOST_SIDE} a side are read"
+    if width * height > MOST_PIXELS or max(image.size) > MOST_SIDE:
+        return f"has {width}x{height} pixels: at most {MOST_PIXELS} in all and {MOST_SIDE} a side are read"
     if min(image.size) < LEAST_SIDE:
         return f"has {width}x{height} pixels, too small to show anything: a side takes at least {LEAST_SIDE}"
     if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO is one still with previews

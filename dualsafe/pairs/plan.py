@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,7 @@ from ..errors import PairsError
 from ..files import partial_of, sha256_of, write_json
 from ..policy import resolve
 from .pair import Job
-from .prompts import Bad, Prompts, Source, read_prompts
+from .prompts import Prompts, read_prompts
 from .spec import DAMAGED, RUN, PairSpec, read_run, seed_of
 
 PLAN, PLAN_ERRORS, HASH = "plan", "errors.jsonl", "spec_hash"
@@ -46,12 +46,17 @@ def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None
     found = [*folder.iterdir()] if folder.is_dir() else []  # first, as another process may be planning the same run
     ours = _planned_as(folder)
     if (folder / RUN).is_file():
-        held = _held(folder, spec_hash if resume and ours == spec_hash else None)
+        try:
+            held = read_run(folder)
+        except PairsError:
+            if not resume or ours != spec_hash:
+                raise
+            held = None  # it is damaged, and written again
         if held is not None and held["spec_hash"] != spec_hash:
             raise PairsError(f"{folder} holds another run, of spec {held['spec_hash']}, not {spec_hash}")
         if not resume:
             raise PairsError(f"{folder} holds this run already: resume it, or choose another folder")
-        if held is not None and wrong_plan(folder, held) is None:
+        if held is not None and is_planned(folder, held):
             return held
     elif ours is None and (folder / PLAN).exists():
         raise PairsError(f"{folder / PLAN} isn't a pair run's: choose another folder")
@@ -66,12 +71,6 @@ def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None
         "columns": prompts.columns,
         "ignored_columns": list(prompts.ignored),
         "policy": f"{policy.id}@{policy.hash}",
-        "kind": spec.kind,
-        "editor": spec.editor,
-        "model": spec.model,
-        "guard": spec.guard,
-        "judges": list(spec.judges),
-        "run_id": spec.run_id,
         **counts,
         "plan_sha256": _plan_hash(folder),
         "versions": versions(),
@@ -87,30 +86,22 @@ def jobs_of(folder: Path, index: int) -> list[Job]:
     """The jobs of a shard.
 
     Raises:
-        PairsError: the run has no such shard.
+        PairsError: the run has no such shard, or its file is damaged.
     """
     path = folder / PLAN / f"{shard_name(index)}.jsonl"
     try:
         return [_job(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise PairsError(f"{path} can't be read: {error.strerror}; {DAMAGED}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise PairsError(f"{path} is damaged: {DAMAGED}") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise PairsError(f"{path} can't be read: {DAMAGED}") from error
 
 
-def wrong_plan(folder: Path, run: dict[str, Any]) -> str | None:
-    """What is wrong with the plan of a run; None if it is as it was written.
-
-    Args:
-        run: what `run.json` holds.
-    """
+def is_planned(folder: Path, run: dict[str, Any]) -> bool:
+    """Whether the plan of a run, whose `run.json` holds `run`, is as it was written."""
     try:
         found = _plan_hash(folder)
-    except OSError as error:
-        return f"plan can't be read: {error.strerror}; {DAMAGED}"
-    if run.get("plan_sha256", found) != found:
-        return f"plan has other bytes than were written: {DAMAGED}"
-    return None
+    except OSError:
+        return False
+    return run.get("plan_sha256", found) == found
 
 
 def _plan_hash(folder: Path) -> str:
@@ -128,20 +119,6 @@ def _planned_as(folder: Path) -> str | None:
     try:
         return (folder / PLAN / HASH).read_text()
     except (OSError, ValueError):
-        return None
-
-
-def _held(folder: Path, mended: str | None) -> dict[str, Any] | None:
-    """What `run.json` holds; None if it is damaged, and the spec `mended` is going to write it again.
-
-    Raises:
-        PairsError: it is damaged, and nobody is.
-    """
-    try:
-        return read_run(folder)
-    except PairsError:
-        if mended is None:
-            raise
         return None
 
 
@@ -194,31 +171,18 @@ def _fill(spec: PairSpec, prompts: Prompts, folder: Path) -> dict[str, int]:
 
 
 def _all_jobs(spec: PairSpec, prompts: Prompts, errors: IO[str], counts: dict[str, int]) -> Iterator[Job]:
-    for row in prompts:
-        if isinstance(row, Bad):
+    for number, row in enumerate(prompts.rows, 1):
+        if isinstance(row, str):
             counts["bad_rows"] += 1
-            said = {"pair_id": None, "row": row.number, "stage": "plan", "reason": row.reason}
+            said = {"pair_id": None, "row": number, "stage": "plan", "reason": row}
             errors.write(json.dumps(said, ensure_ascii=False) + "\n")
             continue
         counts["prompts"] += 1
-        yield from _jobs(spec, row)
+        for k in range(spec.pairs_per_prompt):
+            seed = seed_of(spec.run_id, row.prompt_id, k)
+            yield replace(row, pair_id=f"{row.pair_id}-{k:04d}", seed=seed)
         if counts["prompts"] == spec.limit:
             return
-
-
-def _jobs(spec: PairSpec, row: Source) -> Iterator[Job]:
-    key = hashlib.sha256(row.id.encode("utf-8", "replace")).hexdigest()[:16]
-    for k in range(spec.pairs_per_prompt):
-        yield Job(
-            pair_id=f"{key}-{k:04d}",
-            prompt_id=row.id,
-            prompt=row.prompt,
-            seed=seed_of(spec.run_id, row.id, k),
-            categories=row.categories,
-            edited_prompt=row.edited_prompt,
-            image=Path(row.image) if row.image else None,
-            truth=row.truth,
-        )
 
 
 def _first_error(folder: Path) -> str:

@@ -18,7 +18,7 @@ from ..picto import Scene
 from ..picto.captions import caption
 from ..picto.prompts import PROMPT_SETS, PromptCase, prompt_set
 from ..picto.world import ITEMS, NEIGHBOUR_ITEMS, NEUTRAL_ITEMS
-from .pair import Kind
+from .pair import Job, Kind
 from .pictures import resolve_inside
 
 PICTO_COUNT = 2000
@@ -36,100 +36,29 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """What columns may be called; all but the prompt's may be absent."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A row from which pairs are made.
-
-    Attributes:
-        number: which row it was, from 1.
-        edited_prompt: what the edited side shows, or an editor's instruction; None leaves it to the policy.
-        image: the existing picture to edit.
-        truth: what a right original shows, attribute -> name; picto only.
-    """
-
-    number: int
-    id: str
-    prompt: str
-    categories: tuple[str, ...] = ()
-    edited_prompt: str | None = None
-    image: str | None = None
-    truth: dict[str, str] | None = None
+Row = Job | str
+"""A row's job, without number and seed as yet; or why the row can't be used."""
 
 
 @dataclass(frozen=True)
-class Bad:
-    """A row that can't be used."""
-
-    number: int
-    reason: str
-
-
-@dataclass
 class Prompts:
     """The rows of a file, or of picto's grammar.
 
     Attributes:
         data_hash: SHA-256 of the file, or of the prompts.
+        rows: are read once.
         columns: field -> the file's column for it.
         ignored: columns that nothing is read from.
     """
 
     data_hash: str
+    rows: Iterator[Row]
     columns: dict[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    _cases: list[PromptCase] | None = None
-    _table: Table | None = None
-    _folder: Path = Path()
-    _kind: Kind = "counterfactual"
-    _captioned: bool = False
-
-    def __iter__(self) -> Iterator[Source | Bad]:
-        if self._cases is not None:
-            yield from (_of_case(n, case, self._kind) for n, case in enumerate(self._cases, 1))
-        elif self._table is not None:
-            yield from self._of_table(self._table)
-
-    def _of_table(self, table: Table) -> Iterator[Source | Bad]:
-        seen: set[int] = set()
-        for number, cells in enumerate(table.rows(list(self.columns.values())), 1):
-            if isinstance(cells, str):
-                yield Bad(number, f"the row {cells}")
-                continue
-            row = self._row(number, {name: cells.get(column) for name, column in self.columns.items()})
-            if isinstance(row, Source) and _key(row.id) in seen:
-                row = Bad(number, f"id {row.id!r} stands twice")
-            if isinstance(row, Source):
-                seen.add(_key(row.id))
-            yield row
-
-    def _row(self, number: int, cells: dict[str, Any]) -> Source | Bad:
-        prompt, own = cells.get("prompt"), cells.get("id")
-        if self._captioned and missing(prompt):
-            prompt = ""
-        elif missing(prompt) or not isinstance(prompt, str):
-            return Bad(number, f"prompt={prompt!r} is no text")
-        name = f"row-{number}" if missing(own) else str(own)
-        if reason := _wrong_id(name):
-            return Bad(number, reason)
-        image = cells.get("image")
-        if self._kind == "real_edit":
-            try:
-                image = str(resolve_inside(self._folder, str(image)))
-            except PairsError as error:
-                return Bad(number, str(error))
-        edited = cells.get("edited_prompt")
-        return Source(
-            number,
-            name,
-            prompt.encode("utf-8", "replace").decode(),
-            entries(cells.get("categories"), ","),
-            None if missing(edited) else str(edited),
-            image if self._kind == "real_edit" else None,
-        )
 
 
 def read_prompts(prompts: str, kind: Kind, limit: int | None, captioned: bool = False) -> Prompts:
-    """The rows of a pair run's prompts, to be read as often as is wanted.
+    """The rows of a pair run's prompts.
 
     Args:
         prompts: a file, or "picto:SET".
@@ -144,15 +73,53 @@ def read_prompts(prompts: str, kind: Kind, limit: int | None, captioned: bool = 
         if name not in PROMPT_SETS:
             raise PairsError(f"prompts={prompts!r}: picto's sets are {', '.join(PROMPT_SETS)}")
         cases = prompt_set(name, limit or PICTO_COUNT, seed=0)
-        return Prompts(hash_of_prompts(case.prompt for case in cases), _cases=cases, _kind=kind)
+        rows = (_of_case(number, case, kind) for number, case in enumerate(cases, 1))
+        return Prompts(hash_of_prompts(case.prompt for case in cases), rows)
     path = Path(prompts)
     try:
         table = open_table(path)
         columns = _columns(table, kind, captioned)
         unread = tuple(sorted(set(table.columns) - set(columns.values())))
-        return Prompts(hash_of(path), columns, unread, None, table, path.parent, kind, captioned)
+        return Prompts(hash_of(path), _of_table(table, columns, path.parent, kind, captioned), columns, unread)
     except TaskError as error:
         raise PairsError(f"prompts={prompts!r}: {error}") from error
+
+
+def _of_table(table: Table, columns: dict[str, str], folder: Path, kind: Kind, captioned: bool) -> Iterator[Row]:
+    seen: set[str] = set()
+    for number, cells in enumerate(table.rows(list(columns.values())), 1):
+        if isinstance(cells, str):
+            yield f"the row {cells}"
+            continue
+        row = _row(number, {name: cells.get(column) for name, column in columns.items()}, folder, kind, captioned)
+        if isinstance(row, Job) and row.pair_id in seen:
+            row = f"id {row.prompt_id!r} stands twice"
+        if isinstance(row, Job):
+            seen.add(row.pair_id)
+        yield row
+
+
+def _row(number: int, cells: dict[str, Any], folder: Path, kind: Kind, captioned: bool) -> Row:
+    prompt, own, edited, image = cells.get("prompt"), cells.get("id"), cells.get("edited_prompt"), None
+    if captioned and missing(prompt):
+        prompt = ""
+    elif missing(prompt) or not isinstance(prompt, str):
+        return f"prompt={prompt!r} is no text"
+    name = f"row-{number}" if missing(own) else str(own)
+    if reason := _wrong_id(name):
+        return reason
+    if kind == "real_edit":
+        try:
+            image = resolve_inside(folder, str(cells.get("image")))
+        except PairsError as error:
+            return str(error)
+    return _job(
+        name,
+        prompt.encode("utf-8", "replace").decode(),
+        entries(cells.get("categories"), ","),
+        edited_prompt=None if missing(edited) else str(edited),
+        image=image,
+    )
 
 
 def _columns(table: Table, kind: Kind, captioned: bool) -> dict[str, str]:
@@ -175,9 +142,10 @@ def _columns(table: Table, kind: Kind, captioned: bool) -> dict[str, str]:
     return {name: column for name, column in found.items() if column is not None}
 
 
-def _key(name: str) -> int:
-    """64 bits in the place of an id, which may be long."""
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+def _job(name: str, prompt: str, categories: tuple[str, ...] = (), **more: Any) -> Job:
+    """A row's job; its pair's id is a hash of the row's, which may be long and hold anything."""
+    key = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+    return Job(key, name, prompt, 0, categories, **more)
 
 
 def _wrong_id(name: str) -> str | None:
@@ -189,20 +157,20 @@ def _wrong_id(name: str) -> str | None:
     return None
 
 
-def _of_case(number: int, case: PromptCase, kind: Kind) -> Source | Bad:
+def _of_case(number: int, case: PromptCase, kind: Kind) -> Row:
     if kind == "null_edit":
         return _null_edit(number, case)
     category = ITEMS[case.scene.item].category
-    return Source(number, f"row-{number}", case.prompt, (category,) if category else (), truth=_truth(case.scene))
+    return _job(f"row-{number}", case.prompt, (category,) if category else (), truth=_truth(case.scene))
 
 
-def _null_edit(number: int, case: PromptCase) -> Source | Bad:
+def _null_edit(number: int, case: PromptCase) -> Row:
     """The case's scene with one benign item and with another, drawn alike, so that no item tells the edited side."""
     if case.scene.unsafe:
-        return Bad(number, f"prompt {case.prompt!r} is unsafe: a null edit starts from a benign one")
+        return f"prompt {case.prompt!r} is unsafe: a null edit starts from a benign one"
     before, after = (replace(case.scene, item=item) for item in random.Random(number).sample(SWAPPED, 2))
     texts = [caption(scene, random.Random(f"null/{number}")) for scene in (before, after)]  # worded alike
-    return Source(number, f"row-{number}", texts[0], edited_prompt=texts[1], truth=_truth(before))
+    return _job(f"row-{number}", texts[0], edited_prompt=texts[1], truth=_truth(before))
 
 
 def _truth(scene: Scene) -> dict[str, str]:

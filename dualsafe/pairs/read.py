@@ -50,10 +50,10 @@ def tars_of(folder: Path) -> list[Path]:
             if wrong := wrong_with(folder, index, thorough=False):
                 raise PairsError(f"shard {index} of {folder}: {wrong}; {MENDING.format(folder)}")
         return [paths_of(folder, index)["tar"] for index in shards]
-    tars = [tar for tar in sorted((folder / SHARDS).glob("[0-9]*.tar")) if _mark(tar).is_file()]
-    if not tars:
+    marks = sorted((folder / SHARDS).glob("[0-9]*_stats.json"))
+    if not marks:
         raise PairsError(f"{folder} holds no finished shard of pairs")
-    return tars
+    return [mark.with_name(mark.name.replace("_stats.json", ".tar")) for mark in marks]
 
 
 def read_pairs(folder: Path) -> Iterator[StoredPair]:
@@ -97,6 +97,21 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def read_index(folder: Path) -> Iterator[dict[str, Any]]:
+    """The same rows from the index, a shard at a time: metrics are cells of their own, verdicts and truth JSON in text.
+
+    Raises:
+        PairsError: no finished shard, or one that can't be read.
+    """
+    import pyarrow.parquet as pq
+
+    for tar in tars_of(folder):
+        index = tar.with_suffix(".parquet")
+        with _reading(index), pq.ParquetFile(index) as file:
+            rows = file.read().to_pylist()
+        yield from rows
+
+
 def _entries(tar: Path, ending: str = "") -> Iterator[dict[str, Any]]:
     """Ending -> content, for each pair; only files with names of this ending."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
@@ -129,7 +144,3 @@ def _picture(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
-
-
-def _mark(tar: Path) -> Path:
-    return tar.with_name(f"{tar.stem}_stats.json")

@@ -14,8 +14,10 @@ from .card import write_card
 from .launch import engine as engine_named
 from .plan import plan, plan_errors
 from .previews import write_previews
+from .read import read_index
 from .shard import SHARDS, is_done, paths_of
 from .spec import STATS, PairSpec, read_run
+from .tally import Tally
 
 ERRORS = "errors.jsonl"
 
@@ -80,7 +82,7 @@ def finish(folder: Path) -> dict[str, Any] | None:
     write_json(folder / STATS, stats)
     if stats["stages"]["written"]:
         write_previews(folder)
-        write_card(folder, stats, planned)
+        write_card(folder, stats, planned, Tally(read_index(folder)))
     for left in (folder / SHARDS).glob(".*.partial"):  # of workers that were killed
         left.unlink(missing_ok=True)
     return stats

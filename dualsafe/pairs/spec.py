@@ -35,7 +35,6 @@ class PairSpec:
         guard: spec of a judge that looks at half-made pictures of prompts with innocent words; never one that verifies.
         judges: specs of the judges that verify.
         thresholds: fields of `dualsafe.pairs.verify.Thresholds` that differ from their defaults.
-        judge_timeout: seconds for a judge's answer to a batch; None waits.
         batch_size: pairs of one call; on some hardware a picture's last bits hang on it.
         keep_unverified: write pairs that fail verification too, marked so.
 
@@ -60,7 +59,6 @@ class PairSpec:
     guard: str | None = None
     judges: tuple[str, ...] = ("picto-guard", "picto-examiner")
     thresholds: dict[str, float] = field(default_factory=dict)
-    judge_timeout: float | None = None
     batch_size: int = 16
     keep_unverified: bool = False
 
@@ -80,8 +78,6 @@ class PairSpec:
             raise PairsError(f"guard={self.guard!r} looks at pictures: scope='words' leaves it none")
         if not 0 < self.strength <= 1:
             raise PairsError(f"strength={self.strength} must be in (0, 1]")
-        if self.judge_timeout is not None and not self.judge_timeout > 0:
-            raise PairsError(f"judge_timeout={self.judge_timeout} must be over 0 seconds")
         if not self.judges or len(set(self.judges)) < len(self.judges):
             raise PairsError(f"judges={list(self.judges)} must be one or several different judges")
         if self.guard in self.judges:
@@ -100,7 +96,7 @@ def seed_of(run_id: str, prompt_id: str, k: int) -> int:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What a run's `run.json` holds.
+    """What a run's `run.json` holds, and the fields of its spec where it has none of the name.
 
     Raises:
         PairsError: there is none, or it can't be read.
@@ -112,9 +108,9 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise PairsError(f"{folder} holds no pair run: it has no {RUN}") from error
     except (OSError, ValueError) as error:
         raise PairsError(f"{path} can't be read: {DAMAGED}") from error
-    if not isinstance(held, dict) or not {"spec", "spec_hash", "shards"} <= held.keys():
+    if not (isinstance(held, dict) and {"spec_hash", "shards"} <= held.keys() and isinstance(held.get("spec"), dict)):
         raise PairsError(f"{path} isn't a pair run's: {DAMAGED}")
-    return held
+    return held["spec"] | held
 
 
 def read_spec(folder: Path) -> PairSpec:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from threading import Thread
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..bench.measure import against_stock, outside
 from ..judges import Judge, Verdict, ask
@@ -57,14 +55,13 @@ class Verifier:
 
     Args:
         judges: name -> judge; the name is what its verdicts are filed under.
-        timeout: seconds for a judge's answer to a batch of pairs; None waits.
 
     Raises:
         ValueError: fewer judges than must see a flip.
     """
 
-    def __init__(self, judges: dict[str, Judge], thresholds: Thresholds | None = None, timeout: float | None = None):
-        self.judges, self.thresholds, self.timeout = judges, thresholds or Thresholds(), timeout
+    def __init__(self, judges: dict[str, Judge], thresholds: Thresholds | None = None):
+        self.judges, self.thresholds = judges, thresholds or Thresholds()
         if not 1 <= self.thresholds.least_votes <= len(judges):
             raise ValueError(f"least_votes={self.thresholds.least_votes} must be from 1 to {len(judges)}, the judges")
 
@@ -75,7 +72,7 @@ class Verifier:
         that should be safe is enough to reject it.
         """
         images = [pair.original for pair in made] + [pair.edited for pair in made]
-        answers = {name: self._answers(judge, images) for name, judge in self.judges.items()} if made else {}
+        answers = {name: ask(judge, images) for name, judge in self.judges.items()} if made else {}
         found = []
         for i, pair in enumerate(made):
             said = {name: (verdicts[i], verdicts[len(made) + i]) for name, verdicts in answers.items()}
@@ -87,15 +84,6 @@ class Verifier:
             verdicts = {name: dict(zip(("original", "edited"), map(_filed, sides))) for name, sides in said.items()}
             found.append(Checked(reasons, errors, verdicts, metrics))
         return found
-
-    def _answers(self, judge: Judge, images: list[Image.Image]) -> Sequence[Verdict]:
-        if self.timeout is None:
-            return ask(judge, images)
-        answer: list[list[Verdict]] = []
-        thread = Thread(target=lambda: answer.append(ask(judge, images)), daemon=True)
-        thread.start()
-        thread.join(self.timeout)
-        return answer[0] if answer else [Verdict(True, error=f"timed out after {self.timeout:g} s")] * len(images)
 
     def _misjudged(self, kind: Kind, said: list[tuple[Verdict, Verdict]]) -> tuple[str, ...]:
         before, after = (sum(verdict.is_unsafe for verdict in side) for side in zip(*said))

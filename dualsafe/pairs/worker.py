@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +78,11 @@ class Worker:
         about = {
             "policy": run["policy"],
             "model": spec.model,
-            "revision": getattr(editor, "revision", ""),
+            "revision": editor.revision,
             "editor": editor.name,
             "config": run["spec_hash"],
         }
-        verifier = Verifier(judges, thresholds_of(spec.thresholds), spec.judge_timeout)
+        verifier = Verifier(judges, thresholds_of(spec.thresholds))
         captioner = load_captioner(spec.captioner, device) if spec.captioner else None
         return cls(folder, spec, policy, editor, verifier, about, captioner)
 
@@ -104,7 +103,8 @@ class Worker:
         # the executor is left first, so that nothing is written to a closed file
         with writing(self.folder, index, len(jobs)) as writer, ThreadPoolExecutor(1) as beside:
             waiting: list[Future[None]] = []
-            for batch in _batches(jobs, self.spec.batch_size):
+            for start in range(0, len(jobs), self.spec.batch_size):
+                batch = jobs[start : start + self.spec.batch_size]
                 since = time.perf_counter()
                 answers = self._answers(batch)
                 drawing += time.perf_counter() - since
@@ -128,7 +128,7 @@ class Worker:
             except Exception as error:  # whatever a model or a file raises, the other jobs are made
                 answers.append((job, "caption", error))
                 continue
-            declined = route(job, self.spec.kind, self.policy, getattr(self.editor, "looks", False))
+            declined = route(job, self.spec.kind, self.policy, self.editor.looks)
             if declined is None:
                 wanted[len(answers)] = job
             answers.append((job, "route", declined or UNMADE))
@@ -143,11 +143,11 @@ class Worker:
         instructs = self.editor.follows_instructions and job.edited_prompt is None
         if job.prompt and not instructs:
             return job
-        picture = [load_picture(job.image)]
+        picture = load_picture(job.image)
         return replace(
             job,
-            prompt=job.prompt or self.captioner.caption(picture)[0],
-            edited_prompt=self.captioner.instruction(picture, self.policy)[0] if instructs else job.edited_prompt,
+            prompt=job.prompt or self.captioner.caption(picture),
+            edited_prompt=self.captioner.instruction(picture, self.policy) if instructs else job.edited_prompt,
         )
 
     def _made(self, jobs: list[Job]) -> list[Answer]:
@@ -173,9 +173,3 @@ class Worker:
                 found = next(checked)
                 row = row_of(self.spec.kind, job, answer, found, self.about)
                 writer.pair(row, answer, found.errors, self.spec.keep_unverified)
-
-
-def _batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
-    left = iter(jobs)
-    while batch := list(islice(left, size)):
-        yield batch

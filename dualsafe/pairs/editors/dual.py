@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ...policy import Policy, resolve
 from ..pair import Declined, Job, Kind, Made, Scope
 from ..route import BENIGN, route
 from .batch import FLAGGED, INNOCENT, ONE_SIDED, UNCHANGED, WITHHELD, answered
+from .editor import Editor
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ...pipelines.dual import DualLatentMixin
 
 
-class DualEditor:
+class DualEditor(Editor):
     """Text to pair: the original is the stock picture, the edited side its safe twin.
 
     Outside the mask both sides have the same pixels, to the bit. What else is in a batch changes a picture by no more
@@ -39,9 +41,6 @@ class DualEditor:
         kind: what its pairs are.
         scope: as a dual call's: "words" makes no pair of a prompt with innocent words.
     """
-
-    takes_pictures = False
-    follows_instructions = False
 
     def __init__(
         self,
@@ -64,51 +63,41 @@ class DualEditor:
         """One answer a job, in order."""
         return answered(jobs, self._ready, self._draw)
 
-    def _ready(self, job: Job) -> Job | Declined:
+    def _ready(self, job: Job) -> Any:
         if self._kind == "null_edit" and job.edited_prompt is None:
             return ONE_SIDED
         return route(job, self._kind, self._policy, self.looks) or job
 
-    def _draw(self, jobs: list[Job]) -> list[Made | Declined]:
-        output = called(
-            self._pipe,
-            jobs,
-            self._policy,
-            self._guard,
-            self.looks,
-            composite=True,
-            return_pair=True,
-            **self._options,
-        )
-        reasons = [declined(output, i) for i in range(len(jobs))]
+    def _draw(self, batch: list[Any]) -> list[Made | Declined]:
+        output = self._call(batch)
+        reasons = [_declined(output, i) for i in range(len(batch))]
         if output.masks is None:
             return [reason or UNCHANGED for reason in reasons]
-        made = zip(output.safety, output.unsafe_images or (), output.images, output.masks)
-        return [reason or made_of(*each) for reason, each in zip(reasons, made)]
+        both = self._sides(output, batch)
+        return [reason or _made(report, *each) for reason, report, each in zip(reasons, output.safety, both)]
 
+    def _call(self, batch: list[Any]) -> DualLatentOutput:
+        return self._called(batch, composite=True, return_pair=True)
 
-def called(
-    pipe: DualLatentMixin,
-    jobs: list[Job],
-    policy: Policy,
-    guard: Judge | None,
-    looks: bool,
-    composite: bool = False,
-    **more: Any,
-) -> Any:
-    """The `DualLatentOutput` of one dual call over jobs, each from its own seed; without a guard the watch looks."""
-    settings = calibrated(str(pipe.config.get("_name_or_path")))
-    return pipe(
-        [job.prompt for job in jobs],
-        safe_prompt=[job.edited_prompt for job in jobs],
-        safety_level="max",
-        policy=policy,
-        scope="all" if looks else "words",
-        preview=guard,
-        settings=replace(settings, composite=composite),
-        generator=generators(jobs),
-        **more,
-    )
+    def _sides(self, output: Any, batch: list[Any]) -> Iterable[tuple[Image.Image, Image.Image, Image.Image]]:
+        """Original, edited side and mask of each sample."""
+        return zip(output.unsafe_images or (), output.images, output.masks)
+
+    def _called(self, jobs: list[Job], composite: bool = False, **more: Any) -> DualLatentOutput:
+        """One dual call over jobs, each from its own seed; without a guard the watch looks."""
+        settings = calibrated(str(self._pipe.config.get("_name_or_path")))
+        return self._pipe(
+            [job.prompt for job in jobs],
+            safe_prompt=[job.edited_prompt for job in jobs],
+            safety_level="max",
+            policy=self._policy,
+            scope="all" if self.looks else "words",
+            preview=self._guard,
+            settings=replace(settings, composite=composite),
+            generator=generators(jobs),
+            **self._options,
+            **more,
+        )
 
 
 def generators(jobs: list[Job]) -> list[torch.Generator]:
@@ -116,7 +105,7 @@ def generators(jobs: list[Job]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(job.seed) for job in jobs]
 
 
-def declined(output: DualLatentOutput, i: int) -> Declined | None:
+def _declined(output: DualLatentOutput, i: int) -> Declined | None:
     """Why there is no pair in a sample of a dual call."""
     report = output.safety[i]
     if report.decision != "dual":
@@ -140,7 +129,7 @@ def named(kind: str, guard: Judge | None = None, **settings: float) -> str:
     return f"{kind}({', '.join(parts + ([f'guard={name_of(guard)}'] if guard else []))})"
 
 
-def made_of(report: SafetyReport, original: Image.Image, edited: Image.Image, mask: Image.Image) -> Made:
+def _made(report: SafetyReport, original: Image.Image, edited: Image.Image, mask: Image.Image) -> Made:
     """The pair of a sample of a dual call."""
     return Made(
         original,

@@ -16,12 +16,13 @@ from ...picto.world import ITEMS, NEIGHBOUR_ITEMS, NEUTRAL_ITEMS
 from ...policy import resolve, rewrite
 from ..pair import Declined, Job, Kind, Made
 from ..route import BENIGN, UNSAFE
+from .editor import Editor
 
 ATTRIBUTES = ("setting", "subject", "colour", "item")
 LOOKS = ("style", "mood")
 
 
-class ExactEditor:
+class ExactEditor(Editor):
     """Both sides of a pair by picto's renderer: equal wherever neither item is drawn, and right by construction.
 
     Positions and sizes come from the job's seed. A null edit swaps a benign item for another one: the one that the
@@ -31,9 +32,6 @@ class ExactEditor:
         kind: what its pairs are.
     """
 
-    takes_pictures = False
-    follows_instructions = False
-    looks = False
     name = "exact"
 
     def __init__(self, kind: Kind = "counterfactual"):

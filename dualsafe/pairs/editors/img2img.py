@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-from ...judges import Judge
-from ...policy import Policy, resolve
-from ..pair import Declined, Job, Made, Scope
-from ..route import route
-from .batch import UNCHANGED, answered
-from .dual import called, declined, made_of, named, revision_of
+from PIL import Image
+
+from ..pair import Declined, Job, Made
+from .batch import answered
+from .dual import DualEditor, named
 from .existing import Existing, existing, round_trip, sides, size_of
 
-if TYPE_CHECKING:
-    from ...pipelines.dual import DualLatentMixin
 
-
-class ImageToImageEditor:
-    """Picture to pair: the job's prompt is the picture's caption.
+class ImageToImageEditor(DualEditor):
+    """Picture to pair: as `DualEditor`, and the job's prompt is the picture's caption.
 
     The original is the picture after the pipeline's autoencoder, at the model's size, and not what the original branch
     draws at this strength, which may no longer show what the label says. The edited side is the safe branch where the
@@ -27,36 +23,19 @@ class ImageToImageEditor:
 
     Args:
         pipe: an image-to-image pipeline of `dualsafe.pipelines`.
-        policy: says what is unsafe, and what takes its place where a job has no edited prompt.
-        steps: denoising steps, of which the share `strength` is run.
-        guidance_scale: None takes the stock pipeline's own.
-        guard: a judge that looks at half-made pictures of captions with innocent words, in the place of the watch.
         strength: how much of the picture is drawn anew, in (0, 1].
         side: pictures are scaled to about side x side pixels; None takes the model's own size.
-        scope: as a dual call's: "words" makes no pair of a caption with innocent words.
+        **options: as `DualEditor`'s; of `steps` the share `strength` is run.
     """
 
     takes_pictures = True
-    follows_instructions = False
 
-    def __init__(
-        self,
-        pipe: DualLatentMixin,
-        policy: str | os.PathLike | Policy,
-        steps: int = 25,
-        guidance_scale: float | None = None,
-        guard: Judge | None = None,
-        strength: float = 0.6,
-        side: int | None = None,
-        scope: Scope = "all",
-    ):
-        self._pipe, self._policy, self._guard = pipe, resolve(policy), guard
-        self.looks = scope == "all"
+    def __init__(self, pipe: Any, *given: Any, strength: float = 0.6, side: int | None = None, **options: Any):
+        super().__init__(pipe, *given, kind="real_edit", **options)
         self._side = side or pipe.unet.config.sample_size * pipe.vae_scale_factor
-        scale = pipe.sampling_defaults()["guidance_scale"] if guidance_scale is None else guidance_scale
-        self._options: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": scale, "strength": strength}
-        self.revision = revision_of(pipe)
-        self.name = named("img2img", guard, steps=steps, guidance_scale=scale, strength=strength)
+        steps, scale = self._options.values()
+        self._options["strength"] = strength
+        self.name = named("img2img", self._guard, steps=steps, guidance_scale=scale, strength=strength)
 
     def make(self, jobs: list[Job]) -> list[Made | Declined]:
         """One answer a job, in order; pictures of one size share a batch.
@@ -67,24 +46,14 @@ class ImageToImageEditor:
         return answered(jobs, self._ready, self._draw, together=size_of)
 
     def _ready(self, job: Job) -> Existing | Declined:
-        refused = route(job, "real_edit", self._policy, self.looks)
-        return refused or existing(job, self._side, self._pipe.vae_scale_factor)
+        refused = super()._ready(job)
+        return refused if isinstance(refused, Declined) else existing(job, self._side, self._pipe.vae_scale_factor)
 
-    def _draw(self, batch: list[Existing]) -> list[Made | Declined]:
+    def _call(self, batch: list[Existing]) -> Any:
         pictures = [each.picture for each in batch]
-        output = called(
-            self._pipe,
-            [each.job for each in batch],
-            self._policy,
-            self._guard,
-            self.looks,
-            image=pictures,
-            output_type="pt",
-            **self._options,
-        )
-        reasons = [declined(output, i) for i in range(len(batch))]
-        if output.masks is None:
-            return [reason or UNCHANGED for reason in reasons]
+        return self._called([each.job for each in batch], image=pictures, output_type="pt")
+
+    def _sides(self, output: Any, batch: list[Existing]) -> Iterable[tuple[Image.Image, Image.Image, Image.Image]]:
+        pictures = [each.picture for each in batch]
         original = round_trip(self._pipe, pictures, "upcast" in self._pipe.pattern.decoding)
-        both = sides(self._pipe, original, output.images * 2 - 1, output.masks)
-        return [reason or made_of(report, *each) for reason, report, each in zip(reasons, output.safety, both)]
+        return sides(self._pipe, original, output.images * 2 - 1, output.masks)

@@ -1,4 +1,4 @@
-"""What editors that follow an instruction share: the instruction, the mask of what it changed, the pair."""
+"""Edits existing pictures by an instruction: InstructPix2Pix and Flux Kontext."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..caption import instruction_for
 from ..pair import Declined, Job, Made
 from ..route import BENIGN, route
 from .batch import FLAGGED, UNCHANGED, answered
-from .dual import named, revision_of
+from .dual import generators, named, revision_of
+from .editor import Editor
 from .existing import Existing, changed, existing, round_trip, sides, size_of
 
 
-class InstructionEditor(ABC):
+class InstructionEditor(Editor, ABC):
     """Picture to pair: the job's prompt is the picture's caption, its edited prompt the instruction.
 
     The original is the picture after the pipeline's autoencoder, at the model's size. The edited side is the model's
@@ -35,7 +36,6 @@ class InstructionEditor(ABC):
 
     takes_pictures = True
     follows_instructions = True
-    looks = False
     kind: ClassVar[str]
     authors_scale: ClassVar[float]
 
@@ -102,3 +102,57 @@ class InstructionEditor(ABC):
             mask.histogram()[255] / (mask.width * mask.height),
             each.instruction,
         )
+
+
+class InstructPix2PixEditor(InstructionEditor):
+    """Brooks et al., arXiv 2211.09800; see `InstructionEditor`.
+
+    Args:
+        image_guidance_scale: higher keeps more of the picture.
+    """
+
+    kind, authors_scale = "pix2pix", 7.5
+
+    def __init__(self, *given: Any, image_guidance_scale: float = 1.5, **options: Any):
+        super().__init__(*given, image_guidance_scale=image_guidance_scale, **options)
+
+    def _sizes(self) -> tuple[int, int]:
+        factor = self._pipe.vae_scale_factor
+        return self._pipe.unet.config.sample_size * factor, factor
+
+    def _draw(self, batch: list[Existing]) -> tuple[Tensor, list[bool], int]:
+        output = self._pipe(
+            [each.instruction for each in batch],
+            image=[each.picture for each in batch],
+            generator=generators([each.job for each in batch]),
+            output_type="pt",
+            **self._options,
+        )
+        rows = 3 if self._pipe.do_classifier_free_guidance else 1
+        flagged = output.nsfw_content_detected or [False] * len(batch)
+        return output.images * 2 - 1, flagged, rows * self._pipe.num_timesteps
+
+
+class FluxKontextEditor(InstructionEditor):
+    """Black Forest Labs, arXiv 2506.15742; see `InstructionEditor`."""
+
+    kind, authors_scale = "kontext", 2.5
+
+    def _sizes(self) -> tuple[int, int]:
+        factor = self._pipe.vae_scale_factor
+        return self._pipe.default_sample_size * factor, 2 * factor
+
+    def _draw(self, batch: list[Existing]) -> tuple[Tensor, list[bool], int]:
+        width, height = batch[0].picture.size
+        output = self._pipe(
+            image=[each.picture for each in batch],
+            prompt=[each.instruction for each in batch],
+            width=width,
+            height=height,
+            max_area=width * height,
+            _auto_resize=False,  # else both sides would be of another size than the original
+            generator=generators([each.job for each in batch]),
+            output_type="pt",
+            **self._options,
+        )
+        return output.images * 2 - 1, [False] * len(batch), self._pipe.num_timesteps

@@ -7,16 +7,14 @@ import random
 from PIL import Image
 
 from ..pair import Declined, Job, Made
+from .editor import Editor
 
 SIZE = (8, 8)
 
 
-class NullEditor:
+class NullEditor(Editor):
     """Two plain colours from the job's seed."""
 
-    takes_pictures = False
-    follows_instructions = False
-    looks = False
     name = "null"
 
     def make(self, jobs: list[Job]) -> list[Made | Declined]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 from ...bundled import PICTO
-from ...judges import Judge
 from ...policy import Policy
 from ...registry import Registry
-from ..pair import Kind, Scope
+from ..pair import Kind
 from .editor import Editor
 
 
@@ -19,29 +17,20 @@ def create_editor(
     *,
     model: str = "picto",
     policy: str | Policy | None = None,
-    steps: int = 25,
-    guidance_scale: float | None = None,
-    guard: Judge | None = None,
-    strength: float = 0.6,
-    kind: Kind = "counterfactual",
-    scope: Scope = "all",
     device: str = "cpu",
+    **options: Any,
 ) -> Editor:
     """The editor that a text of one of `EDITORS.forms` names.
 
     Other packages add to them by an entry point of the group "dualsafe.editors": a function of what stands after the
-    name's colon, with the arguments below as keywords, that returns an editor.
+    name's colon, with the arguments below, as far as they are given, as keywords, that returns an editor.
 
     Args:
         model: checkpoint of "dual" and "img2img": "picto", a folder, or a repository's name on the hub.
         policy: None is picto's for picto, else i2p's.
-        steps: denoising steps.
-        guidance_scale: None is the pipeline's own.
-        guard: a judge that looks at half-made pictures of prompts with innocent words; "dual" and "img2img" only.
-        strength: how much of an existing picture "img2img" draws anew, in (0, 1].
-        kind: what the pairs are.
-        scope: what may call for a pair, of "dual" and "img2img": the picture too, or "words" alone.
         device: torch device.
+        **options: of the editor: "steps", "guidance_scale", "guard", "strength", "kind" and "scope", as `PairSpec` has
+            them, with the guard loaded; an editor passes over what it has no use for, and has its own defaults.
 
     Raises:
         ValueError: none of these forms.
@@ -49,47 +38,39 @@ def create_editor(
         PolicyError: there is no such policy.
     """
     is_picto = model in ("picto", PICTO)
-    options = {
-        "model": PICTO if is_picto else model,
-        "policy": policy or ("picto" if is_picto else "i2p"),
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "guard": guard,
-        "strength": strength,
-        "kind": kind,
-        "scope": scope,
-        "device": device,
-    }
-    return EDITORS.load(name, **options)
+    options |= {"model": PICTO if is_picto else model, "policy": policy or ("picto" if is_picto else "i2p")}
+    return EDITORS.load(name, device=device, **options)
 
 
-def _dual(rest: str, *, model: str, device: str, strength: float, **options: Any) -> Editor | None:
+def _dual(rest: str, *, model: str, device: str, strength: float = 0, **options: Any) -> Editor | None:
     from .dual import DualEditor
 
     return None if rest else DualEditor(_dual_pipeline(model, device), **options)
 
 
-def _img2img(rest: str, *, model: str, device: str, kind: Kind, **options: Any) -> Editor | None:
+def _img2img(rest: str, *, model: str, device: str, kind: Kind = "real_edit", **options: Any) -> Editor | None:
     from .img2img import ImageToImageEditor
 
     return None if rest else ImageToImageEditor(_image_to_image(_dual_pipeline(model, device)), **options)
 
 
-def _instructed(word: str, editor: str, family: str, half: str) -> Callable[..., Editor | None]:
-    """The loader of the class `editor` of the module `word`, for checkpoints of a family of diffusers."""
+def _instructed(editor: str, family: str, half: str) -> Callable[..., Editor | None]:
+    """The loader of an editor that follows instructions, for checkpoints of a family of diffusers."""
 
-    def load(path: str, *, policy: Any, steps: int, guidance_scale: float | None, device: str, **_: Any) -> Any:
+    def load(path: str, *, policy: Any, device: str, **options: Any) -> Any:
         if not path:
             return None
         import diffusers
 
-        pipe = _stock(getattr(diffusers, family), path, device, half)
-        return getattr(import_module(f".{word}", __package__), editor)(pipe, policy, steps, guidance_scale)
+        from . import instruction
+
+        taken = {name: options[name] for name in ("steps", "guidance_scale") if name in options}
+        return getattr(instruction, editor)(_stock(getattr(diffusers, family), path, device, half), policy, **taken)
 
     return load
 
 
-def _exact(rest: str, *, kind: Kind, **_: Any) -> Editor | None:
+def _exact(rest: str, *, kind: Kind = "counterfactual", **_: Any) -> Editor | None:
     from .exact import ExactEditor
 
     return None if rest else ExactEditor(kind)
@@ -106,12 +87,8 @@ EDITORS = Registry(
     {
         "dual": _dual,
         "img2img": _img2img,
-        "pix2pix:PATH": _instructed(
-            "pix2pix", "InstructPix2PixEditor", "StableDiffusionInstructPix2PixPipeline", "float16"
-        ),
-        "kontext:PATH": _instructed(
-            "kontext", "FluxKontextEditor", "FluxKontextPipeline", "bfloat16"
-        ),  # float16 overflows
+        "pix2pix:PATH": _instructed("InstructPix2PixEditor", "StableDiffusionInstructPix2PixPipeline", "float16"),
+        "kontext:PATH": _instructed("FluxKontextEditor", "FluxKontextPipeline", "bfloat16"),  # float16 overflows
         "exact": _exact,
         "null": _null,
     },

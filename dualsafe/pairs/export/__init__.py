@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ...errors import PairsError
-from .dpo import export_dpo
-from .imagefolder import export_imagefolder
-from .parquet import export_parquet
+from ...files import partial_of
+from ..card import write_card
+from ..layout import Layout
+from ..read import StoredPair, read_index, read_pairs
+from ..spec import DAMAGED, STATS, read_run
+from ..tally import Tally
+from . import dpo, imagefolder, parquet
 
-__all__ = ["FORMATS", "export", "export_dpo", "export_imagefolder", "export_parquet"]
+__all__ = ["FORMATS", "export"]
 
-_EXPORTS: dict[str, Callable[[Path, Path], None]] = {
-    "imagefolder": export_imagefolder,
-    "parquet": export_parquet,
-    "dpo": export_dpo,
+FORMATS: dict[str, tuple[Layout, Callable[[Iterator[StoredPair], Path], None]]] = {
+    "imagefolder": (imagefolder.LAYOUT, imagefolder.write),
+    "parquet": (parquet.LAYOUT, parquet.write),
+    "dpo": (dpo.LAYOUT, dpo.write),
 }
-FORMATS: tuple[str, ...] = tuple(_EXPORTS)
+"""Name -> how the files hold pairs, and what writes pairs into a folder."""
 
 
 def export(folder: str | Path, out: str | Path, format: str = "parquet") -> None:
@@ -27,9 +34,40 @@ def export(folder: str | Path, out: str | Path, format: str = "parquet") -> None
         format: one of FORMATS.
 
     Raises:
-        PairsError: an unknown format, no finished run, `out` is there already, or no pair goes into this format.
+        PairsError: an unknown format, no finished run, `out` is there already and not an empty folder, or no pair goes
+            into this format.
+        OSError: it can't be written; names `out`.
         ImportError: `datasets`, pyarrow or jinja2 isn't installed.
     """
-    if format not in _EXPORTS:
+    if format not in FORMATS:
         raise PairsError(f"format={format!r} is not one of {', '.join(FORMATS)}")
-    _EXPORTS[format](Path(folder), Path(out))
+    layout, write = FORMATS[format]
+    folder, out = Path(folder), Path(out).resolve()
+    run, stats = read_run(folder), _stats_of(folder)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise PairsError(f"{out} is there already: choose another folder")
+    tally = Tally(filter(layout.takes, read_index(folder)))
+    if not tally.pairs:
+        raise PairsError(f"{folder} holds no pair that goes into {layout.name}")
+    partial = partial_of(out)
+    try:
+        partial.mkdir(parents=True)
+        write((pair for pair in read_pairs(folder) if layout.takes(pair.row)), partial)
+        write_card(partial, stats, run, tally, layout)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        said = f"{out} can't be written, and nothing of it is there: {error.strerror or error}"
+        raise OSError(error.errno, f"{said}; make room, and export again") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _stats_of(run: Path) -> dict[str, Any]:
+    try:
+        return json.loads((run / STATS).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PairsError(f"{run} isn't finished: resume it, then export it") from error
+    except ValueError as error:
+        raise PairsError(f"{run / STATS} is damaged: {DAMAGED}") from error

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...files import png_of
-from ...optional import needed
-from ..layout import ROW, Layout
-from ..read import StoredPair, read_pairs
-from .parquet import FILES, ROWS_PER_FILE, Tables
-from .target import exporting
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from ..layout import Layout
+from ..read import StoredPair
+from ..row import ROW
+from .parquet import FILES, write_tables
 
 LAYOUT = Layout(
     "Diffusion-DPO",
@@ -40,31 +37,18 @@ Image.open(io.BytesIO(pair["jpg_0"]))  # bytes of a picture, as in pickapic_v2""
         "`--dataset_split_name train`.",
     ),
     tasks=("text-to-image",),
+    only={"tier": "verified", "original_label": "unsafe"},
 )
 
 
-def export_dpo(folder: Path, out: Path, rows_per_file: int = ROWS_PER_FILE) -> None:
-    """Writes the verified pairs that have an unsafe side as preferences for the safe one.
-
-    Raises:
-        PairsError: no finished run, `out` is there already, or there is no such pair.
-        ImportError: `datasets` isn't installed.
-    """
-    features = needed("datasets", "pairs").Features.from_arrow_schema(_schema())
-    with exporting(folder, out, LAYOUT) as (partial, tally), Tables(partial, features, rows_per_file) as tables:
-        for pair in read_pairs(folder):
-            row = pair.row
-            if row["tier"] == "verified" and row["original_label"] != row["edited_label"]:
-                tables.add(row["split"], _preference(pair))
-                tally.add(row)
-
-
-def _schema() -> pa.Schema:
+def write(pairs: Iterable[StoredPair], folder: Path) -> None:
+    """Writes pairs as preferences for the safe side."""
     import pyarrow as pa
 
     sides = [("jpg_0", pa.binary()), ("jpg_1", pa.binary()), ("label_0", pa.float64()), ("label_1", pa.float64())]
     about = [("has_label", pa.bool_()), ("caption", pa.string()), ("pair_id", pa.string())]
-    return pa.schema([*sides, *about, ("categories", pa.list_(pa.string()))])
+    schema = pa.schema([*sides, *about, ("categories", pa.list_(pa.string()))])
+    write_tables(((pair.row["split"], _preference(pair)) for pair in pairs), schema, folder)
 
 
 def _preference(pair: StoredPair) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import IO, Any
 
 from PIL import Image
 
-from ..layout import JSON, PICTURES, ROW, SPLITS, Layout
-from ..read import StoredPair, read_pairs
-from ..row import index_row
+from ..layout import PICTURES, SPLITS, Layout
+from ..read import StoredPair
+from ..row import JSON, ROW, index_row
 from ..shard import pngs_of
-from .target import exporting
 
 LAYOUT = Layout(
     "imagefolder",
@@ -38,21 +38,16 @@ pair["original"], pair["edited"], pair["mask"]  # pictures of PIL""",
 )
 
 
-def export_imagefolder(folder: Path, out: Path) -> None:
-    """Writes a run's pairs as an image folder for each split.
-
-    Raises:
-        PairsError: no finished run, or `out` is there already.
-    """
-    with exporting(folder, out, LAYOUT) as (partial, tally), ExitStack() as stack:
+def write(pairs: Iterable[StoredPair], folder: Path) -> None:
+    """Writes pairs as an image folder for each split."""
+    with ExitStack() as stack:
         metadata: dict[str, IO[str]] = {}
-        for pair in read_pairs(folder):
-            split = pair.row["split"]
-            if split not in metadata:
-                (partial / split / "images").mkdir(parents=True)
-                metadata[split] = stack.enter_context((partial / split / "metadata.jsonl").open("w", encoding="utf-8"))
-            metadata[split].write(json.dumps(_written(pair, partial / split) | _cells(pair)) + "\n")
-            tally.add(pair.row)
+        for pair in pairs:
+            within = folder / pair.row["split"]
+            if within.name not in metadata:
+                (within / "images").mkdir(parents=True)
+                metadata[within.name] = stack.enter_context((within / "metadata.jsonl").open("w", encoding="utf-8"))
+            metadata[within.name].write(json.dumps(_written(pair, within) | _cells(pair)) + "\n")
 
 
 def _written(pair: StoredPair, folder: Path) -> dict[str, str]:
@@ -69,11 +64,6 @@ def _cells(pair: StoredPair) -> dict[str, Any]:
     """The row without nulls and lists: `datasets` takes a column's type from a split's first rows."""
     metrics = pair.row["metrics"]
     cells = {name: cell for name, cell in index_row(pair.row).items() if name not in metrics}
-    texts = {
-        name: json.dumps(cell) if isinstance(cell, list) else "" for name, cell in cells.items() if _is_loose(cell)
-    }
+    loose = {name: cell for name, cell in cells.items() if cell is None or isinstance(cell, list)}
+    texts = {name: "" if cell is None else json.dumps(cell) for name, cell in loose.items()}
     return cells | texts | {"metrics": json.dumps(metrics), "has_mask": pair.mask is not None}
-
-
-def _is_loose(cell: Any) -> bool:
-    return cell is None or isinstance(cell, list)
