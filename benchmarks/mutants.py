@@ -91,7 +91,7 @@ MUTANTS = [
         "again, self._latest = False, index",
         LEVELS + " -k second_call",
     ),
-    Mutant("mask", "(fresh and not step.again)", "fresh", "test_reference.py -k negative"),
+    Mutant("mask", "(fresh and not step.again)", "fresh", MASKS + " -k own_call"),
     Mutant("mask", "(guidance.scale if guidance.apart else 1)", "1", "test_reference.py -k negative"),
     Mutant("mask", " & self._plan.may_agree - self.parted", " - self.parted", MASKS + " -k own_safe"),
     Mutant("mask", "floor / 2 if i in self._plan.may_agree else 0.0", "floor / 2", MASKS + " -k word_was_found"),

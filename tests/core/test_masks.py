@@ -8,6 +8,11 @@ import torch
 from PIL import Image
 
 from dualsafe import MethodSettings
+from dualsafe.branches import OnDevice
+from dualsafe.mask import Mask
+from dualsafe.method import noise_level
+from dualsafe.noise_level import Step
+from dualsafe.plan import Guidance, Plan
 
 PROMPT, SAFE = ["a man with a knife"], ["a cat on a beach"]
 FAST = {"num_inference_steps": 6, "output_type": "np"}
@@ -47,6 +52,15 @@ def test_where_the_original_is_carried_the_mask_is_the_one_before(picto_dual, se
     first = picto_dual(PROMPT, generator=seeds(1), callback_on_step_end=stop, **options)
     assert whole.safety[0].denoiser_rows == 26 and first.safety[0].denoiser_rows == 4
     assert np.array_equal(whole.masks, first.masks) and whole.safety[0].mask_area > 0
+
+
+def test_a_negatives_own_call_keeps_the_mask_of_the_call_before():
+    mask = Mask(Plan([1.0], MethodSettings(mask_floor=0.5), lambda: Guidance(2.0, apart=True)), OnDevice())
+    none, level = torch.zeros(1, 4, 8, 8), noise_level(0.5)
+    found = mask.of([0], [0], none + LEFT[:8, 4:12], none, Step(3, False, 0.4, level)).clone()
+    assert 0 < found.mean() < 1
+    assert torch.equal(mask.of([0], [0], none + 1, none, Step(3, True, 0.4, level)), found)
+    assert mask.of([0], [0], none + 1, none, Step(4, False, 0.5, level)).all()
 
 
 def test_no_mask_lets_everything_change(tiny_dual, seeds):
