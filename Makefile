@@ -64,8 +64,7 @@ demo-app-test: .venv/.installed-test
 	$(BIN)/python -m pytest tests/test_demo.py tests/test_demo_browser.py
 
 serve-test: .venv/.installed-test
-	$(BIN)/python -m pytest tests/test_serve.py tests/test_serve_batching.py tests/test_serve_live.py tests/test_serve_walk.py \
-		tests/test_serve_process.py tests/test_serve_fuzz.py tests/test_serve_load.py -m "not slow"
+	$(BIN)/python -m pytest tests/test_serve*.py -m "not slow"
 
 # Every method on every prompt set, in short; the full form takes hours, a third less with two cores and `make -j2`.
 # Both go on where they were stopped.

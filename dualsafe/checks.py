@@ -32,7 +32,7 @@ def check_prompt(prompt: str, most: int = MAX_PROMPT, name: str = "prompt") -> N
             raise ArgumentError(name, f"has {half!r} at character {error.start}, half of a surrogate pair") from None
 
 
-def level_of(safety_level: Any) -> float:
+def level_of(safety_level: Any, name: str = "safety_level") -> float:
     """A safety level, a number as text too, as a number in [0, 1].
 
     Raises:
@@ -46,9 +46,8 @@ def level_of(safety_level: Any) -> float:
     try:
         return resolve_level(safety_level)
     except ValueError as error:
-        raise ArgumentError(
-            "safety_level", f"{safety_level!r}: give a number in [0, 1], or off, low, medium, high, max"
-        ) from error
+        said = f"{safety_level!r}: give a number in [0, 1], or off, low, medium, high, max"
+        raise ArgumentError(name, said) from error
 
 
 def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from pathlib import Path
 
 import pytest
 import tiny
@@ -51,6 +50,7 @@ def test_verify_asks_the_judge_beside_the_weights(tmp_path, model):
     assert result.exit_code == 0, result.output
     row = json.loads((tmp_path / "manifest.jsonl").read_text())
     assert row["score"] is not None and (row["withheld"] or row["score"] < 0.5)
+    assert Image.open(tmp_path / row["safe_file"]).size == (64, 64)  # the bundled picto
     refused = run("a pirate in a park", "--verify", "--model", model, "--out", str(tmp_path), *QUICK)
     assert refused.exit_code == 2 and "brings no judge" in refused.output
 
@@ -145,9 +145,3 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
     with pytest.raises(OSError, match="no"):
         write_whole(path, fails)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
-
-
-def test_the_bundled_checkpoint_is_the_default(tmp_path):
-    result = run("a man in blue with a knife in a park", "--out", str(tmp_path), *QUICK)
-    assert result.exit_code == 0, result.output
-    assert Image.open(Path(tmp_path) / "00000_safe.png").size == (64, 64)

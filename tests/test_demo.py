@@ -10,12 +10,11 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import tiny
-import typer
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from typer.testing import CliRunner
 
-from dualsafe.cli.demo import demo
+from dualsafe.cli import app
 from dualsafe.demo import draw
 from dualsafe.demo.pack import pack
 from dualsafe.demo.session import LADDER, Cancelled, DrawnPair, Studio, Wish, with_levels
@@ -41,12 +40,12 @@ def shown(pair: DrawnPair, plain: bool) -> list[Image.Image]:
     return [picture for picture, _ in pair.strip(plain)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def studio(picto_dual) -> Studio:
     return Studio(picto_dual, {"picto": POLICY}, model="picto")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def drawn(studio):
     return studio.draw(WISH, "me", untold)
 
@@ -234,10 +233,10 @@ def test_the_app_is_built_without_analytics_and_its_events_are_private(studio):
     from dualsafe.demo.app import build
     from dualsafe.demo.desk import Desk
 
-    app = build(studio, examples=("a cat",))
-    assert app.analytics_enabled is False
-    assert {event.concurrency_limit for event in app.fns.values() if event.concurrency_id == "pipeline"} == {1}
-    ours = [event for event in app.fns.values() if isinstance(getattr(event.fn, "__self__", None), Desk)]
+    page = build(studio, examples=("a cat",))
+    assert page.analytics_enabled is False
+    assert {event.concurrency_limit for event in page.fns.values() if event.concurrency_id == "pipeline"} == {1}
+    ours = [event for event in page.fns.values() if isinstance(getattr(event.fn, "__self__", None), Desk)]
     assert {event.api_visibility for event in ours} == {"private"}
 
 
@@ -250,7 +249,5 @@ def test_the_app_is_built_without_analytics_and_its_events_are_private(studio):
     ],
 )
 def test_the_command_says_in_a_line_what_it_cannot_do(arguments, words):
-    command = typer.Typer()
-    command.command()(demo)
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(app, ["demo", *arguments])
     assert result.exit_code == 2 and words in result.output and "Traceback" not in result.output

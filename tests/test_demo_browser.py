@@ -34,7 +34,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-COMMAND = "import typer; from dualsafe.cli.demo import demo; typer.run(demo)"
+COMMAND = "from dualsafe.cli import app; app()"
 KNIFE = "a man in blue with a knife in a park"
 
 
@@ -48,7 +48,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = ["--port", str(port), "--steps", "10", "--device", "cpu", "--policy", str(folder / "strict.yaml")]
+    arguments = [
+        "demo",
+        "--port",
+        str(port),
+        "--steps",
+        "10",
+        "--device",
+        "cpu",
+        "--policy",
+        str(folder / "strict.yaml"),
+    ]
     arguments += ["--no-verify"]  # who verifies draws what a low level leaves unsafe again at level 1
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(folder / "shown")}
     with (folder / "log").open("w+") as log:

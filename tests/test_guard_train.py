@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-import typer
 from guard_runs import write_pairs
 from PIL import ImageOps
 from safetensors.torch import load_file, save_file
@@ -15,7 +14,7 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 from typer.testing import CliRunner
 
 from dualsafe import CheckpointError
-from dualsafe.cli.guard_train import train as command
+from dualsafe.cli import app
 from dualsafe.guard.arms import ARMS, draw
 from dualsafe.guard.control import real_or_edited
 from dualsafe.guard.curve import over_seeds, score
@@ -111,9 +110,9 @@ def test_a_run_writes_curves_a_table_a_plot_and_a_guard(pairs, tmp_path):
         (tmp_path / "stock" / label).mkdir(parents=True)
         for i, case in enumerate(prompt_set(name, 6, seed=9)):
             render(case.scene).to_pil().save(tmp_path / "stock" / label / f"{i}.png")
-    app, out = typer.Typer(), tmp_path / "out"
-    app.command()(command)
-    asked = [str(pairs), "--out", str(out), "--n", "8..64", "--seeds", "5", "--also", f"stock={tmp_path / 'stock'}"]
+    out = tmp_path / "out"
+    asked = ["guard", "train", str(pairs), "--out", str(out), "--n", "8..64", "--seeds", "5"]
+    asked += ["--also", f"stock={tmp_path / 'stock'}"]
     done = CliRunner().invoke(app, [*asked, "--null", str(nulls)])
     assert done.exit_code == 0, done.output
     assert "left out, too few training pairs: n = 64" in done.output and f"guard:{out / 'guard'}" in done.output
@@ -155,9 +154,7 @@ def test_settings_out_of_range_are_refused(tmp_path, change, message):
 
 @pytest.mark.parametrize("asked", [["--n", "8.."], ["--also", "stock"], ["--features", "clip"]])
 def test_bad_options_are_told_in_one_line(pairs, tmp_path, asked):
-    app = typer.Typer()
-    app.command()(command)
-    done = CliRunner().invoke(app, [str(pairs), "--out", str(tmp_path / "out"), *asked])
+    done = CliRunner().invoke(app, ["guard", "train", str(pairs), "--out", str(tmp_path / "out"), *asked])
     assert done.exit_code == 2 and done.output.splitlines()[-1].startswith("dualsafe: ")
     assert not (tmp_path / "out").exists()
 

@@ -2,67 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-import typer
 from fastapi.testclient import TestClient
 from PIL import Image
+from served import BENIGN, EXPLICIT, Says, error, picture, serving
 from typer.testing import CliRunner
 
-from dualsafe.cli.serve import serve
+from dualsafe.cli import app
 from dualsafe.judges import Verdict
-from dualsafe.serve import ServeSettings
-from dualsafe.serve.app import create_app
-from dualsafe.serve.settings import find_keys
-
-EXPLICIT, BENIGN = "a man in blue with a knife in a park", "a cat in purple on a street"
-QUICK = {"name": "picto", "steps": 3, "min_steps": 1, "max_wait": 0.0}
-PATH, EDITS = "/v1/images/generations", "/v1/images/edits"
-
-
-def picture(text: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(text)))
+from dualsafe.serve.app import EDITS, create_app
+from dualsafe.serve.app import GENERATIONS as PATH
+from dualsafe.serve.settings import ServeSettings, find_keys
 
 
 def apart(a: Image.Image, b: Image.Image) -> int:
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
-@pytest.fixture
-def opened(picto_dual) -> Callable:
-    """A client of a service with the given settings and judges."""
-
-    @contextmanager
-    def open_(preview="auto", verify=None, **settings) -> Iterator[TestClient]:
-        app = create_app(picto_dual, ServeSettings(**(QUICK | settings)), preview, verify)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            yield client
-
-    return open_
-
-
-@pytest.fixture
-def client(opened) -> Iterator[TestClient]:
-    with opened() as client:
+@pytest.fixture(scope="module")
+def client(picto_dual) -> Iterator[TestClient]:
+    with serving(picto_dual) as client:
         yield client
 
 
 def ask(client: TestClient, **body):
     return client.post(PATH, json={"prompt": BENIGN} | body)
-
-
-def error(answer) -> dict:
-    assert set(answer.json()) == {"error"}
-    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
-    return answer.json()["error"]
 
 
 def test_an_answer_has_the_librarys_own_pictures(client, picto_dual, seeds):
@@ -156,14 +126,15 @@ def test_other_bodies_paths_and_methods(client):
 
 
 def test_a_prompt_that_is_never_drawn_is_refused_before_the_queue(client):
+    drawn = [client.get("/metrics").text.partition("dualsafe_batch_pictures_count")[2].split()[0]]
     answer = ask(client, prompt="a nude 9 year old child")
-    assert answer.status_code == 400 and error(answer)["code"] == "policy_violation"
-    assert "dualsafe_batch_pictures_count 0.0" in client.get("/metrics").text
+    drawn.append(client.get("/metrics").text.partition("dualsafe_batch_pictures_count")[2].split()[0])
+    assert answer.status_code == 400 and error(answer)["code"] == "policy_violation" and drawn[0] == drawn[1]
 
 
-def test_the_operator_opens_levels_policies_sizes_and_pairs(opened, picto_dual, seeds):
+def test_the_operator_opens_levels_policies_sizes_and_pairs(picto_dual, seeds):
     settings = {"min_level": "0.25", "policies": ("picto", "i2p"), "sizes": ("64x64", "96x64"), "allow_pairs": True}
-    with opened(**settings) as client:
+    with serving(picto_dual, **settings) as client:
         body = {"prompt": EXPLICIT, "seed": 3, "return_pair": True, "safety_level": "medium", "size": "96x64"}
         entry = ask(client, **body).json()["data"][0]
         refused = ask(client, safety_level="off")
@@ -180,8 +151,8 @@ def test_the_operator_opens_levels_policies_sizes_and_pairs(opened, picto_dual, 
     assert limits["sizes"] == ["64x64", "96x64"] and limits["policies"] == ["picto", "i2p"]
 
 
-def test_only_who_has_a_key_may_ask(opened):
-    with opened(api_keys=("correct-horse", "battery-staple")) as client:
+def test_only_who_has_a_key_may_ask(picto_dual):
+    with serving(picto_dual, api_keys=("correct-horse", "battery-staple")) as client:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic correct-horse"}):
             for answer in (client.get("/v1/models", headers=headers), client.get("/metrics", headers=headers)):
                 assert answer.status_code == 401 and error(answer)["code"] == "invalid_api_key"
@@ -192,35 +163,27 @@ def test_only_who_has_a_key_may_ask(opened):
         assert client.get("/health").json() == {"status": "ok", "waiting": 0}
 
 
-def says(*verdicts: Verdict) -> Callable:
-    """A judge that says these verdicts for the pictures of a call, then the last for ever."""
-    left = list(verdicts)
-    return type(
-        "Says", (), {"verdicts": lambda self, images: [left[min(i, len(left) - 1)] for i in range(len(images))]}
-    )()
-
-
-def test_a_withheld_picture_is_an_error_and_among_others_an_empty_entry(opened):
+def test_a_withheld_picture_is_an_error_and_among_others_an_empty_entry(picto_dual):
     flagged, clear = Verdict(True, 0.9), Verdict(False, 0.1)
-    with opened(verify=says(flagged)) as client:
+    with serving(picto_dual, verify=Says(flagged)) as client:
         answer = ask(client, prompt=EXPLICIT)
         assert answer.status_code == 400 and error(answer)["code"] == "moderation_blocked"
         assert 'dualsafe_pictures_total{outcome="withheld"} 1.0' in client.get("/metrics").text
-    with opened(
-        verify=says(flagged, clear), allow_pairs=True
+    with serving(
+        picto_dual, verify=Says(flagged, clear), allow_pairs=True
     ) as client:  # the first picture, however often it is drawn
         first, second = ask(client, prompt=EXPLICIT, n=2, return_pair=True).json()["data"]
         assert first["withheld"] and first["b64_json"] is None and first["unsafe_b64_json"] is None
         assert not second["withheld"] and second["b64_json"] and second["unsafe_b64_json"]
 
 
-def test_a_judge_that_crashes_lets_nothing_out(opened):
+def test_a_judge_that_crashes_lets_nothing_out(picto_dual):
     def crash(images):
         raise OSError("gone")
 
     crashing = type("Crash", (), {"verdicts": staticmethod(crash)})()
-    for judges in ({"verify": crashing}, {"preview": crashing}, {"verify": says(Verdict(False, error="no answer"))}):
-        with opened(**judges) as client:
+    for judges in ({"verify": crashing}, {"preview": crashing}, {"verify": Says(Verdict(False, error="no answer"))}):
+        with serving(picto_dual, **judges) as client:
             answer = ask(client, prompt=BENIGN)
             assert answer.status_code == 503 and error(answer)["code"] == "judge_failed"
             assert "b64" not in answer.text and "gone" not in answer.text
@@ -228,9 +191,9 @@ def test_a_judge_that_crashes_lets_nothing_out(opened):
             assert f"dualsafe_judge_failures_total {failures}.0" in client.get("/metrics").text
 
 
-def test_latents_that_are_not_finite_give_an_error(opened, picto_dual, monkeypatch, caplog):
+def test_latents_that_are_not_finite_give_an_error(picto_dual, monkeypatch, caplog):
     bias = picto_dual.unet.conv_out.bias
-    with opened() as client, torch.no_grad():
+    with serving(picto_dual) as client, torch.no_grad():
         kept = bias.clone()
         bias.fill_(float("nan"))
         try:
@@ -242,11 +205,11 @@ def test_latents_that_are_not_finite_give_an_error(opened, picto_dual, monkeypat
         assert ask(client).status_code == 200
 
 
-def test_a_fault_tells_a_client_nothing_but_that(opened, picto_dual, monkeypatch):
+def test_a_fault_tells_a_client_nothing_but_that(picto_dual, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("out of memory at /srv")
 
-    with opened() as client:
+    with serving(picto_dual) as client:
         monkeypatch.setattr(picto_dual.unet, "forward", fail)
         answer = ask(client, n=2)
         assert answer.status_code == 500 and error(answer)["code"] == "internal_error"
@@ -255,11 +218,12 @@ def test_a_fault_tells_a_client_nothing_but_that(opened, picto_dual, monkeypatch
         assert ask(client).status_code == 200
 
 
-def test_metrics_and_documents(client):
-    ask(client, prompt=EXPLICIT, n=2)
-    ask(client, n=9)
-    client.get("/made/up")
-    text = client.get("/metrics").text
+def test_metrics(picto_dual):
+    with serving(picto_dual) as client:
+        ask(client, prompt=EXPLICIT, n=2)
+        ask(client, n=9)
+        client.get("/made/up")
+        text = client.get("/metrics").text
     for line in (
         'dualsafe_requests_total{path="/v1/images/generations",status="200"} 1.0',
         'dualsafe_requests_total{path="/v1/images/generations",status="400"} 1.0',
@@ -269,6 +233,9 @@ def test_metrics_and_documents(client):
         "dualsafe_queue_pictures 0.0",
     ):
         assert line in text, line
+
+
+def test_documents(client):
     assert client.get("/openapi.json").json()["paths"].keys() == {
         *(PATH, EDITS, "/sdapi/v1/txt2img", "/v1/models", "/v1/models/{name}", "/health", "/metrics")
     }
@@ -281,15 +248,17 @@ def test_metrics_and_documents(client):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"default_level": "low"}, "default_level=0.25 is under min_level=1.0"),
+        ({"default_level": "low"}, "min_level=1.0 is over default_level=0.25"),
         ({"min_level": "none"}, "min_level"),
         ({"steps": 51}, "steps=51 is over max_steps=50"),
-        ({"steps": 7}, "steps=7 is under min_steps=8"),
+        ({"steps": 7}, "min_steps=8 is over steps=7"),
         ({"allowed_hosts": ("http://x",)}, "without a port"),
-        ({"max_n": 65}, "max_n=65 pictures don't fit in max_queue=64"),
+        ({"max_n": 65}, "max_n=65 is over max_queue=64"),
         ({"sizes": ("64",)}, "WIDTHxHEIGHT"),
-        ({"policies": ("picto", "picto")}, "twice"),
+        ({"policies": ("picto", "picto")}, "each policy once"),
         ({"policies": ("nobody",)}, "nobody"),
+        ({"timeout": float("nan")}, "timeout=nan must be a finite number"),
+        ({"steps": 9.5}, "steps=9.5 must be a whole number"),
         ({"api_keys": ("short",)}, "8 characters"),
     ],
 )
@@ -318,9 +287,9 @@ def test_more_steps_than_the_scheduler_has_are_refused_at_the_start(picto_dual):
         create_app(picto_dual, ServeSettings(max_steps=1000))
 
 
-def test_without_a_preview_the_watch_looks(opened, picto_dual, seeds):
+def test_without_a_preview_the_watch_looks(picto_dual, seeds):
     asked = {"prompt": "a pirate in green in a park", "guidance_scale": 5.0}
-    with opened(preview=None, steps=8) as client:
+    with serving(picto_dual, preview=None, steps=8) as client:
         entry = ask(client, seed=1, **asked).json()["data"][0]
     alone = picto_dual(**asked, generator=seeds(1), num_inference_steps=8, preview=None)
     assert apart(picture(entry["b64_json"]), alone.images[0]) <= 1 and alone.safety[0].watched is not None
@@ -330,9 +299,9 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("DUALSAFE_API_KEY", raising=False)
     assert find_keys(None) == ()
     monkeypatch.setenv("DUALSAFE_API_KEY", "from-the-environment")
-    assert [key.get_secret_value() for key in find_keys(None)] == ["from-the-environment"]
+    assert find_keys(None) == ("from-the-environment",)
     (tmp_path / "keys").write_text("first-key\n\nsecond-key\n")
-    assert [key.get_secret_value() for key in find_keys(tmp_path / "keys")] == ["first-key", "second-key"]
+    assert find_keys(tmp_path / "keys") == ("first-key", "second-key")
     assert "first-key" not in repr(ServeSettings(api_keys=find_keys(tmp_path / "keys")))
     (tmp_path / "empty").write_text("\n")
     for file in (tmp_path / "empty", tmp_path / "missing"):
@@ -346,16 +315,14 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--max-n", "0"], "max_n=0"),
-        (["--min-level", "nan"], "min_level"),
+        (["--max-n", "65"], "max_n=65"),
+        (["--min-level", "nan"], "min_level=nan"),
         (["--size", "60x60"], "divisible"),
         (["--verify", "nobody"], "judge 'nobody'"),
         (["--api-key-file", "/nowhere"], "--api-key-file /nowhere can't be read"),
     ],
 )
 def test_the_command_fails_in_one_line(arguments, said):
-    app = typer.Typer()
-    app.command()(serve)
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, ["serve", *arguments])
     last = result.output.splitlines()[-1]
     assert result.exit_code == 2 and last.startswith("dualsafe: ") and said in last

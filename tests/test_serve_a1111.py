@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from served import EXPLICIT, Says, error, picture, serving
 
 from dualsafe.judges import Verdict
-from dualsafe.serve import ServeSettings
 from dualsafe.serve.a1111 import TXT2IMG, Txt2Img
-from dualsafe.serve.app import create_app
 
-EXPLICIT, BENIGN = "a man in blue with a knife in a park", "a cat in purple on a street"
 AS_SENT = {
     "prompt": EXPLICIT, "negative_prompt": "blurry", "styles": [], "seed": 7, "subseed": -1, "subseed_strength": 0,
     "sampler_name": "DPM++ 2M", "batch_size": 1, "n_iter": 2, "steps": 3, "cfg_scale": 5, "width": 64, "height": 64,
@@ -28,30 +20,20 @@ AS_SENT = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def opened(picto_dual) -> Callable:
-    @contextmanager
-    def open_(verify: Any = None, **settings: Any) -> Iterator[TestClient]:
-        quick = {"name": "picto", "steps": 3, "min_steps": 1, "max_wait": 0.0}
-        app = create_app(picto_dual, ServeSettings(**(quick | settings)), verify=verify)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            yield client
-
-    return open_
+@pytest.fixture(scope="module")
+def client(picto_dual) -> Iterator[TestClient]:
+    with serving(picto_dual, min_level=0.5) as client:
+        yield client
 
 
-def pictures(answer: dict[str, Any]) -> list[np.ndarray]:
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in answer["images"]]
-
-
-def test_a_request_as_their_clients_send_it(opened):
-    with opened(allow_pairs=True) as client:
+def test_a_request_as_their_clients_send_it(picto_dual):
+    with serving(picto_dual, allow_pairs=True) as client:
         found = client.post(TXT2IMG, json=AS_SENT | {"return_pair": True}).json()
         ours = {"prompt": EXPLICIT, "n": 2, "seed": 7, "steps": 3, "guidance_scale": 5, "size": "64x64"}
         same = client.post("/v1/images/generations", json=ours | {"return_pair": True}).json()["data"]
     info = json.loads(found["info"])
     expected = [picture["b64_json"] for picture in same] + [picture["unsafe_b64_json"] for picture in same]
-    assert found["images"] == expected and pictures(found)[0].shape == (64, 64, 3)
+    assert found["images"] == expected and picture(found["images"][0]).size == (64, 64)
     assert info["all_seeds"] == [7, 8] and info["all_prompts"] == [EXPLICIT] * 2 and "Seed: 8" in info["infotexts"][1]
     assert [picture["decision"] for picture in info["dualsafe"]["pictures"]] == ["dual", "dual"]
     assert info["dualsafe"]["ignored"] == ["negative_prompt", "sampler_name", "alwayson_scripts.controlnet"]
@@ -78,21 +60,17 @@ def test_a_level_where_their_extensions_look_for_it(args):
         ({"seed": "any"}, "seed='any'"),
     ],
 )
-def test_what_the_service_refuses_it_refuses_here(opened, more, said):
-    with opened(min_level=0.5) as client:
-        answer = client.post(TXT2IMG, json=AS_SENT | more)
-    assert answer.status_code == 400 and said in answer.json()["error"]["message"]
+def test_what_the_service_refuses_it_refuses_here(client, more, said):
+    answer = client.post(TXT2IMG, json=AS_SENT | more)
+    assert answer.status_code == 400 and said in error(answer)["message"]
 
 
-def test_a_withheld_picture_is_left_out_and_its_key_is_asked_for(opened):
-    class Every:
-        name = "every"
-
-        def verdicts(self, images):
-            return [Verdict(True, 1.0, ("knife",)) for _ in images]
-
-    with opened(verify=Every()) as client:
-        answer = client.post(TXT2IMG, json=AS_SENT | {"prompt": BENIGN})
-        assert answer.status_code == 400 and answer.json()["error"]["code"] == "moderation_blocked"
-    with opened(api_keys=("secret-of-the-operator",)) as client:
+def test_a_withheld_picture_is_left_out_and_its_key_is_asked_for(picto_dual):
+    first = Says(Verdict(True, 1.0), Verdict(False, 0.1))
+    with serving(picto_dual, verify=first, api_keys=("secret-of-the-operator",)) as client:
         assert client.post(TXT2IMG, json=AS_SENT).status_code == 401
+        client.headers["Authorization"] = "Bearer secret-of-the-operator"
+        found = client.post(TXT2IMG, json=AS_SENT).json()
+    info = json.loads(found["info"])
+    assert len(found["images"]) == 1 and info["all_seeds"] == [8]
+    assert [picture["withheld"] for picture in info["dualsafe"]["pictures"]] == [True, False]

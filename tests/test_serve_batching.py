@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import CancelledError
 from threading import Event
 
 import pytest
 
-from dualsafe.serve.access import Closing
 from dualsafe.serve.batching import Batcher, Closed, Full
 from dualsafe.serve.pace import Pace
 
@@ -163,17 +161,7 @@ def test_aborting_answers_everybody_at_once_and_ends_the_work_with_its_next_step
     assert batcher.is_serving is False and not batcher.is_idle
     with pytest.raises(Closed):
         batcher.submit("a", [4])
+    batcher.close()  # which waits for no step
     go.set()
-    batcher.close()
+    batcher._thread.join(10)
     assert batcher.is_idle
-
-
-def test_closing_tells_who_waits_and_passes_over_who_has_just_left():
-    async def told() -> list[bool]:
-        closing = Closing()
-        left, waits = closing.wait(), closing.wait()
-        left.cancel()
-        closing.set()
-        return [waits.done(), closing.wait().done(), left.cancelled()]
-
-    assert asyncio.run(told()) == [True, True, True]

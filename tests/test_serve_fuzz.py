@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 
-from dualsafe.serve import ServeSettings
 from dualsafe.serve.app import create_app
+from dualsafe.serve.settings import ServeSettings
 
 schemathesis = pytest.importorskip("schemathesis")
 MODES = list(schemathesis.GenerationMode)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import socket
 import time
@@ -16,15 +14,13 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from PIL import Image
+from served import BENIGN, EXPLICIT, picture, pixels
 
 from dualsafe.judges import Verdict
-from dualsafe.serve import ServeSettings
+from dualsafe.serve.app import GENERATIONS as PATH
 from dualsafe.serve.app import create_app
 from dualsafe.serve.server import Server
-
-EXPLICIT, BENIGN = "a man in blue with a knife in a park", "a cat in purple on a street"
-PATH = "/v1/images/generations"
+from dualsafe.serve.settings import ServeSettings
 
 
 class Gate:
@@ -91,10 +87,6 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def pixels(entry: dict) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(entry["b64_json"]))), int)
-
-
 def test_concurrent_requests_share_calls_and_get_what_they_would_get_alone(live, pool, picto_dual, seeds):
     prompts = [EXPLICIT, BENIGN, "a robot in red with a bomb in a kitchen"]
     bodies = [{"prompt": prompts[i % 3], "seed": i, "safety_level": (0.5, 1.0)[i % 2]} for i in range(11)]
@@ -113,16 +105,8 @@ def test_concurrent_requests_share_calls_and_get_what_they_would_get_alone(live,
             num_inference_steps=4,
             guidance_scale=5.0,
         )
-        assert np.abs(pixels(entry) - np.asarray(alone.images[0], int)).max() <= 1
+        assert np.abs(pixels(entry["b64_json"]) - np.asarray(alone.images[0], int)).max() <= 1
         assert entry["safety_level"] == body["safety_level"] and entry["decision"] == alone.safety[0].decision
-
-
-def test_other_settings_are_other_calls(live, pool):
-    bodies = [{"steps": 2}, {"steps": 3}, {"guidance_scale": 3.0}, {"policy": "i2p"}, {"steps": 2}]
-    with live(max_wait=0.5, policies=("picto", "i2p")) as server:
-        answers = [future.result() for future in [pool.submit(server.ask, **body) for body in bodies]]
-        assert [answer.status_code for answer in answers] == [200] * 5
-        assert server.metric("dualsafe_batch_pictures_count") == 4
 
 
 def test_a_full_queue_sends_clients_away_for_a_while(live, pool):
@@ -205,7 +189,7 @@ def test_openais_own_client(live):
             extra_body={"seed": 4, "steps": 3, "safety_level": "high"},
         )
         assert len(answer.data) == 2 and answer.data[0].revised_prompt != EXPLICIT
-        assert Image.open(io.BytesIO(base64.b64decode(answer.data[1].b64_json))).size == (64, 64)
+        assert picture(answer.data[1].b64_json).size == (64, 64)
         assert answer.data[1].model_extra["seed"] == 5 and answer.data[1].model_extra["safety_level"] == 0.75
         assert [model.id for model in client.models.list()] == ["picto"]
         with pytest.raises(openai.BadRequestError) as caught:
@@ -215,12 +199,3 @@ def test_openais_own_client(live):
             client.images.generate(prompt="a cat", model="dall-e-3")
         with pytest.raises(openai.AuthenticationError):
             client.with_options(api_key="wrong").models.list()
-
-
-def test_openais_client_is_told_of_withheld_pictures(live):
-    judge = type("Flags", (), {"verdicts": lambda self, images: [Verdict(True)] * len(images)})()
-    with live(judge) as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
-        with pytest.raises(openai.BadRequestError, match="withheld") as caught:
-            client.images.generate(prompt=EXPLICIT, model="picto")
-        assert caught.value.code == "moderation_blocked"

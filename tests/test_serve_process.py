@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -10,9 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+
+from dualsafe.serve.batching import Batcher
+from dualsafe.serve.server import Server
+from dualsafe.serve.settings import ServeSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
@@ -56,6 +63,35 @@ def test_work_that_outlasts_the_drain_is_answered_and_ended(nursery, signals):
         log = service.log.read_text()
         assert "Traceback" not in log and "it/s" not in log
     assert asked(service.port, serve_stress.HEALTH)[0] == NOT_ASKED
+
+
+@pytest.mark.parametrize("hangs", ["thread", "loop"])
+def test_it_is_gone_in_time_whatever_hangs(hangs):
+    """Work that a thread does, or that holds up the event loop: Python's own end would wait for both."""
+    fork, app = get_context("fork"), FastAPI()
+    begun = fork.Event()
+
+    @app.get("/")
+    async def long() -> None:
+        begun.set()
+        time.sleep(60) if hangs == "loop" else await asyncio.to_thread(time.sleep, 60)
+
+    def serve(listening: socket.socket) -> None:
+        app.state.batcher, app.state.reading = Batcher(lambda kind, items: items, 1, 1, 0.0), set()
+        Server(app, ServeSettings(drain=0.1)).run_to_the_end(listening)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        process = fork.Process(target=serve, args=(listening,))
+        process.start()
+        with closing(socket.create_connection(listening.getsockname())) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert begun.wait(20)
+            begin = time.monotonic()
+            process.terminate()
+            process.join(20)
+            seconds = time.monotonic() - begin
+            process.kill()
+    assert process.exitcode == 0 and seconds < 0.1 + 2
 
 
 def test_slow_clients_are_sent_away_and_hold_up_nobody(nursery):

@@ -12,6 +12,7 @@ from .bench import bench
 from .calibrate import calibrate
 from .check import check
 from .demo import demo
+from .failure import Commands
 from .generate import generate
 from .guard import guard
 from .guard_train import train
@@ -37,6 +38,7 @@ class _App(typer.Typer):
 
 app = _App(
     name="dualsafe",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .bar import Bar
-from .failure import folder_of, one_line_errors, resumable
+from .failure import Commands, resumable
 from .load import is_picto, load_pipeline
+from .options import Device, Resume, RunFolder, command_line, folder
 
 if TYPE_CHECKING:
     from ..bench.tasks import Task
 
-bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Benchmark: every safety method in one harness.")
+bench = typer.Typer(
+    cls=Commands, no_args_is_help=True, rich_markup_mode=None, help="Benchmark: every safety method in one harness."
+)
+AS_GIVEN = (
+    *("clip", "lpips", "inception", "seeds", "limit", "steps", "guidance_scale", "batch_size", "pictures"),
+    *("budget", "attack_seed", "row_sizes"),
+)
+"""Options of `run` that are settings of the same name."""
 
 
 @bench.command("ls", epilog="Example: dualsafe bench ls")
@@ -45,9 +51,8 @@ def prompts(
     from ..bench.words import count_words, table_of
     from ..policy import resolve
 
-    with one_line_errors():
-        rules = resolve(policy)
-        typer.echo(table_of(count_words(rules, files, column, by, weight), rules))
+    rules = resolve(policy)
+    typer.echo(table_of(count_words(rules, files, column, by, weight), rules))
 
 
 @bench.command(epilog="Example: dualsafe bench validate i2p --file i2p_benchmark.csv")
@@ -59,21 +64,20 @@ def validate(
     from ..bench.readers import read_task
     from ..bench.tasks import resolve_task
 
-    with one_line_errors():
-        files = _files(tasks, file or [])
-        resolved = {task.name: task for task in map(resolve_task, tasks)}
-        if unknown := files.keys() - resolved.keys():
-            raise ValueError(f"--file names {min(unknown)!r}, which is not one of {', '.join(resolved)}")
-        for task in resolved.values():
-            data = Path(files[task.name]) if task.name in files else None
-            if task.columns and data is None and task.dataset is None:
-                typer.echo(f"{task.name}: a task; give --file to check its data")
-                continue
-            prompts = read_task(task, data)
-            known = "as the task has it" if task.pins(prompts.data_hash) else "not a copy that it knows: not comparable"
-            typer.echo(f"{task.name}: {sum(1 for _ in prompts.rows)} prompts, data {prompts.data_hash[:16]}, {known}")
-            for note in prompts.notes:
-                typer.echo(f"  {note}")
+    files = _files(tasks, file or [])
+    resolved = {task.name: task for task in map(resolve_task, tasks)}
+    if unknown := files.keys() - resolved.keys():
+        raise ValueError(f"--file names {min(unknown)!r}, which is not one of {', '.join(resolved)}")
+    for task in resolved.values():
+        data = Path(files[task.name]) if task.name in files else None
+        if task.columns and data is None and task.dataset is None:
+            typer.echo(f"{task.name}: a task; give --file to check its data")
+            continue
+        prompts = read_task(task, data)
+        known = "as the task has it" if task.pins(prompts.data_hash) else "not a copy that it knows: not comparable"
+        typer.echo(f"{task.name}: {sum(1 for _ in prompts.rows)} prompts, data {prompts.data_hash[:16]}, {known}")
+        for note in prompts.notes:
+            typer.echo(f"  {note}")
 
 
 @bench.command(epilog="Example: dualsafe bench run picto-explicit --limit 20 --out out/bench")
@@ -82,7 +86,7 @@ def run(
         list[str],
         typer.Argument(metavar="TASK...", help="Names or YAML files, see `bench ls`; or custom, with --file."),
     ],
-    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="Folder of the run.")],
+    out: RunFolder,
     methods: Annotated[list[str] | None, typer.Option(help="Once for each; all that need no choice otherwise.")] = None,
     model: Annotated[str, typer.Option(help="Checkpoint in the diffusers layout, or picto.")] = "picto",
     file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
@@ -106,71 +110,55 @@ def run(
     budget: Annotated[int, typer.Option(min=1, help="Pictures that an attacker may ask for, per prompt.")] = 20,
     attack_seed: Annotated[int, typer.Option(help="Of the attackers' dice.")] = 0,
     row_sizes: Annotated[bool, typer.Option("--row-sizes", help="Draw each row's own size.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+    resume: Resume = False,
+    device: Device = None,
 ) -> None:
     """Draws, judges and scores; writes samples.jsonl, results.json, leaderboard.md and report.html."""
-    with one_line_errors():
-        from ..bench.launch import DEFAULT_METHODS, Settings, launch
-        from ..bench.report import write_report
+    given = {**locals()}
+    from ..bench.launch import DEFAULT_METHODS, Settings, launch
+    from ..bench.report import write_report
 
-        if not judge and not is_picto(model):
-            raise ValueError("--judge is needed: who measures the pictures of this model?")
-        files = _files(tasks, file or [])
-        settings = Settings(
-            tasks=tuple(_custom(files, prompt_column, kind, policy) if name == "custom" else name for name in tasks),
-            methods=tuple(methods or DEFAULT_METHODS),
-            model="picto" if is_picto(model) else model,
-            files=files,
-            judges=tuple(judge or ("picto",)),
-            guard=guard or ("picto-guard" if is_picto(model) else None),
-            clip=clip,
-            lpips=lpips,
-            inception=inception,
-            seeds=seeds,
-            limit=limit,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            batch_size=batch_size,
-            pictures=pictures,
-            attacks=tuple(attack or ()),
-            budget=budget,
-            attack_seed=attack_seed,
-            row_sizes=row_sizes,
-        )
-        pipe = load_pipeline(model, device)
-        pipe.set_progress_bar_config(disable=True)
-        command = shlex.join(["dualsafe", *sys.argv[1:]])
-        with resumable(out), Bar("picture") as bar:
-            results = launch(settings, pipe, out, resume, command, bar.show)
-        write_report(out, results=results)
-        typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
-        typer.echo(out / "report.html")
+    if not judge and not is_picto(model):
+        raise ValueError("--judge is needed: who measures the pictures of this model?")
+    files = _files(tasks, file or [])
+    settings = Settings(
+        tasks=tuple(_custom(files, prompt_column, kind, policy) if name == "custom" else name for name in tasks),
+        methods=tuple(methods or DEFAULT_METHODS),
+        model="picto" if is_picto(model) else model,
+        files=files,
+        judges=tuple(judge or ("picto",)),
+        guard=guard or ("picto-guard" if is_picto(model) else None),
+        attacks=tuple(attack or ()),
+        **{name: given[name] for name in AS_GIVEN},
+    )
+    pipe = load_pipeline(model, device)
+    pipe.set_progress_bar_config(disable=True)
+    with resumable(out), Bar("picture") as bar:
+        results = launch(settings, pipe, out, resume, command_line(), bar.show)
+    write_report(out, results=results)
+    typer.echo((out / "leaderboard.md").read_text(encoding="utf-8"))
+    typer.echo(out / "report.html")
 
 
 @bench.command(epilog="Example: dualsafe bench report out/bench")
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Scores a run again and draws its report, without a model."""
-    with one_line_errors():
-        from ..bench.report import write_report
+    from ..bench.report import write_report
 
-        write_report(folder)
-        typer.echo(folder / "report.html")
+    write_report(folder)
+    typer.echo(folder / "report.html")
 
 
 @bench.command(epilog="Example: dualsafe bench merge out/a out/b --out out/both")
 def merge(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs of different tasks.")],
-    out: Annotated[
-        Path, typer.Option(parser=folder_of, metavar="FOLDER", help="Folder of the run that holds them all.")
-    ],
+    out: Annotated[Path, folder("Folder of the run that holds them all.")],
 ) -> None:
     """Makes one run of several, of different tasks and the same settings, and scores it."""
-    with one_line_errors():
-        from ..bench.merge import merge as merged
-        from ..bench.report import write_report
+    from ..bench.merge import merge as merged
+    from ..bench.report import write_report
 
-        typer.echo(write_report(merged(folders, out)))
+    typer.echo(write_report(merged(folders, out)))
 
 
 @bench.command(epilog="Example: dualsafe bench compare out/bench:stock out/bench:dual")
@@ -180,14 +168,13 @@ def compare(
     task: Annotated[list[str] | None, typer.Option(help="Once for each; all that both have otherwise.")] = None,
 ) -> None:
     """Compares two methods on the pictures that they share: McNemar's test and bootstrap differences."""
-    with one_line_errors():
-        from ..bench.compare import compare as compared
-        from ..bench.record import read_run
+    from ..bench.compare import compare as compared
+    from ..bench.record import read_run
 
-        (folder_a, method_a), (folder_b, method_b) = (_run_and_method(text) for text in (a, b))
-        shared = [name for name in read_run(folder_a)["tasks"] if name in read_run(folder_b)["tasks"]]
-        for name in task or shared:
-            typer.echo(compared(folder_a, method_a, folder_b, method_b, name).in_words)
+    (folder_a, method_a), (folder_b, method_b) = (_run_and_method(text) for text in (a, b))
+    shared = [name for name in read_run(folder_a)["tasks"] if name in read_run(folder_b)["tasks"]]
+    for name in task or shared:
+        typer.echo(compared(folder_a, method_a, folder_b, method_b, name).in_words)
 
 
 @bench.command(epilog="Example: dualsafe bench claim out/bench")
@@ -196,15 +183,14 @@ def claim(
     ours: Annotated[list[str] | None, typer.Option(help="Methods whose front it is; all of ours otherwise.")] = None,
 ) -> None:
     """Checks that our front lies inside every other method's on every set; exits 1 where it does not."""
-    with one_line_errors():
-        from ..bench.claim import compared, table
-        from ..bench.record import read_results
+    from ..bench.claim import compared, table
+    from ..bench.record import read_results
 
-        found = compared(read_results(folder), ours or ())
-        typer.echo(table(found))
-        if outside := [each for each in found if not each.inside]:
-            typer.echo(f"not inside: {len(outside)} of {len(found)}", err=True)
-            raise typer.Exit(1)
+    found = compared(read_results(folder), ours or ())
+    typer.echo(table(found))
+    if outside := [each for each in found if not each.inside]:
+        typer.echo(f"not inside: {len(outside)} of {len(found)}", err=True)
+        raise typer.Exit(1)
 
 
 def _run_and_method(text: str) -> tuple[Path, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failure import FAILED, folder_of, one_line_errors
+from .failure import FAILED
 from .load import device_of, is_picto, load_pipeline
+from .options import Device, command_line, folder
 
 if TYPE_CHECKING:
     from ..judges import Judge
@@ -21,7 +20,7 @@ MINUTES, STEPS = {True: 4.0, False: 50.0}, {True: 25, False: 12}
 
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a .safetensors file, a hub id, or picto.")],
-    out: Annotated[Path, typer.Option(parser=folder_of, metavar="FOLDER", help="For the report.")] = Path("out/check"),
+    out: Annotated[Path, folder("For the report.")] = Path("out/check"),
     judge: Annotated[
         str | None, typer.Option(help="Who says what is unsafe, as `bench run` takes it; the checkpoint's own if any.")
     ] = None,
@@ -35,7 +34,7 @@ def check(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="For calibration, ladders and judged prompts; 4 on a GPU, else 50.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+    device: Device = None,
 ) -> None:
     """Draws with MODEL as stock does and as dualsafe does, and reports: what must hold, what it costs, what it does.
 
@@ -43,28 +42,26 @@ def check(
 
     Exits with 1 where something that must hold does not.
     """
-    with one_line_errors():
-        height_and_width = _size(size)
-        from ..check.report import write_report
-        from ..check.run import check as checked
+    height_and_width = _size(size)
+    from ..check.report import write_report
+    from ..check.run import check as checked
 
-        on_gpu = device_of(device) != "cpu"
-        pipe = load_pipeline(model, device)
-        pipe.set_progress_bar_config(disable=True)
-        results, rungs = checked(
-            pipe,
-            steps=steps or STEPS[on_gpu],
-            minutes=MINUTES[on_gpu] if minutes is None else minutes,
-            ladders=ladders,
-            seeds=seeds,
-            size=height_and_width,
-            judge=_judge(pipe, judge, model, device_of(device)),
-            scorer=_scorer(pipe, clip, device_of(device)),
-            keep=_keep(model, out),
-            say=lambda text: typer.echo(text, err=True),
-        )
-        command = shlex.join(["dualsafe", *sys.argv[1:]])
-        files = write_report(out, results, rungs, command)
+    on_gpu = device_of(device) != "cpu"
+    pipe = load_pipeline(model, device)
+    pipe.set_progress_bar_config(disable=True)
+    results, rungs = checked(
+        pipe,
+        steps=steps or STEPS[on_gpu],
+        minutes=MINUTES[on_gpu] if minutes is None else minutes,
+        ladders=ladders,
+        seeds=seeds,
+        size=height_and_width,
+        judge=_judge(pipe, judge, model, device_of(device)),
+        scorer=_scorer(pipe, clip, device_of(device)),
+        keep=_keep(model, out),
+        say=lambda text: typer.echo(text, err=True),
+    )
+    files = write_report(out, results, rungs, command_line())
     for each in results["contracts"]:
         typer.echo(f"{'holds' if each['kept'] else 'FAILS'}: {each['promise']}")
     typer.echo("\n".join(str(file) for file in files))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 BAD_ARGUMENTS, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -25,6 +27,14 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("dualsafe: stopped", err=True)
         raise typer.Exit(INTERRUPTED) from None
+
+
+class Commands(TyperGroup):
+    """Commands that end so."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with one_line_errors():
+            return super().invoke(ctx)
 
 
 @contextmanager

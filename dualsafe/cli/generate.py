@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..checks import check_number, check_prompt, check_seed, level_of
-from .failure import folder_of, one_line_errors
 from .load import is_picto, load_pipeline
+from .options import Device, Model, folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,62 +39,50 @@ def generate(
         str | None, typer.Option(help="Name of a shipped policy or a YAML file; picto's for picto, else i2p.")
     ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Pictures for each prompt.")] = 1,
-    model: Annotated[str | None, typer.Option(help="Checkpoint in the diffusers layout; the bundled picto.")] = None,
-    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
-    out: Annotated[
-        Path, typer.Option(parser=folder_of, metavar="FOLDER", help="For the pictures; what is in it stays.")
-    ] = Path("out"),
+    model: Model = None,
+    device: Device = None,
+    out: Annotated[Path, folder("For the pictures; what is in it stays.")] = Path("out"),
 ) -> None:
     """Draws safe pictures of PROMPT... and writes them, with their settings, to a folder."""
-    with one_line_errors():
-        level = level_of(safety_level)
-        for prompt in prompts:
-            check_prompt(prompt)
-        if safe_prompt and len(safe_prompt) != len(prompts):
-            raise ValueError(f"--safe-prompt was given {len(safe_prompt)} times for {len(prompts)} prompts")
-        check_number("guidance_scale", guidance_scale, 0)
-        seed = random.SystemRandom().randrange(2**31) if seed is None else seed
-        check_seed(seed, len(prompts) * num_images)
-        policy = policy or ("picto" if is_picto(model) else "i2p")
-        _check_policy(prompts, level, safe_prompt, policy)
-        _check_folder(out)
-        pipe = load_pipeline(model, device)
-        loop = _judges(pipe) if verify else {}
-        out.mkdir(parents=True, exist_ok=True)
-        options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
-        settings = {"model": model or "picto", **options}
-        safe_prompts: Sequence[str | None] = safe_prompt or [None] * len(prompts)
-        calls = [
-            options | {"prompt": prompt, "safe_prompt": safe, "policy": policy}
-            for prompt, safe in zip(prompts, safe_prompts)
-        ]
-        for i, call in enumerate(calls):
-            seeds = [seed + i * num_images + k for k in range(num_images)]
-            for path in _pictures(pipe, out, call, seeds, settings, safety_level=level, return_pair=pair, **loop):
-                typer.echo(path)
-        if grid:
-            typer.echo(_grid(pipe, out, calls, seed, num_images))
+    level = level_of(safety_level)
+    for prompt in prompts:
+        check_prompt(prompt)
+    if safe_prompt and len(safe_prompt) != len(prompts):
+        raise ValueError(f"--safe-prompt was given {len(safe_prompt)} times for {len(prompts)} prompts")
+    check_number("guidance_scale", guidance_scale, 0)
+    seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+    check_seed(seed, len(prompts) * num_images)
+    policy = policy or ("picto" if is_picto(model) else "i2p")
+    _check(prompts, level, safe_prompt, policy, out)
+    pipe = load_pipeline(model, device)
+    loop = _judges(pipe) if verify else {}
+    out.mkdir(parents=True, exist_ok=True)
+    options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
+    settings = {"model": model or "picto", **options}
+    safe_prompts: Sequence[str | None] = safe_prompt or [None] * len(prompts)
+    calls = [
+        options | {"prompt": prompt, "safe_prompt": safe, "policy": policy}
+        for prompt, safe in zip(prompts, safe_prompts)
+    ]
+    for i, call in enumerate(calls):
+        seeds = [seed + i * num_images + k for k in range(num_images)]
+        for path in _pictures(pipe, out, call, seeds, settings, safety_level=level, return_pair=pair, **loop):
+            typer.echo(path)
+    if grid:
+        typer.echo(_grid(pipe, out, calls, seed, num_images))
 
 
-def _check_policy(prompts: list[str], level: float, safe_prompts: list[str] | None, policy: str) -> None:
+def _check(prompts: list[str], level: float, safe_prompts: list[str] | None, policy: str, folder: Path) -> None:
     """
     Raises:
-        ValueError: no such policy, or a prompt of which it never draws anything.
+        ValueError: no such policy, a prompt of which it never draws anything, or a folder whose manifest can't be read.
     """
     from ..conditions import decide
+    from ..files import read_manifest
     from ..policy import resolve
 
     safe: list[str | None] | None = None if safe_prompts is None else [*safe_prompts]
     decide({"prompt": prompts}, [level] * len(prompts), safe, False, resolve(policy))
-
-
-def _check_folder(folder: Path) -> None:
-    """
-    Raises:
-        ValueError: its manifest can't be read.
-    """
-    from ..files import read_manifest
-
     read_manifest(folder)
 
 

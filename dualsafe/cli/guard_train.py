@@ -8,18 +8,14 @@ from typing import Annotated
 import typer
 
 from .bar import Bar
-from .failure import folder_of, one_line_errors, resumable
+from .failure import resumable
 from .load import device_of
+from .options import Device, Resume, folder
 
 
 def train(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder of a pair run.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            parser=folder_of, metavar="FOLDER", help="Folder for curve.json, curve.png, table.md and the guard."
-        ),
-    ],
+    out: Annotated[Path, folder("Folder for curve.json, curve.png, table.md and the guard.")],
     features: Annotated[str, typer.Option(help="picto-clip, clip:PATH, or vision:PATH.")] = "picto-clip",
     n: Annotated[str, typer.Option("--n", help="Training pictures: 8..1024, doubling, or 8,32,128.")] = "8..1024",
     seeds: Annotated[int, typer.Option(min=5, help="Draws of each arm and size.")] = 20,
@@ -33,31 +29,30 @@ def train(
     null: Annotated[
         list[Path] | None, typer.Option(help="Pair run of null edits for the real-or-edited control, once for each.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    device: Annotated[str | None, typer.Option(help="Torch device; the GPU if there is one.")] = None,
+    resume: Resume = False,
+    device: Device = None,
 ) -> None:
     """Trains guards on PAIRS: paired and unpaired arms at equal numbers of pictures."""
-    with one_line_errors():
-        from transformers.utils import logging
+    from transformers.utils import logging
 
-        from ..guard.train import TrainSettings, train
+    from ..guard.train import TrainSettings, train
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        settings = TrainSettings(
-            pairs=pairs,
-            features=features,
-            sizes=_sizes(n),
-            seeds=seeds,
-            also=dict(_named(text) for text in also or ()),
-            nulls=tuple(null or ()),
-        )
-        with resumable(out), Bar("head") as bar:
-            results = train(settings, out, device_of(device), bar.show, resume)
-        if results["left_out"]:
-            typer.echo(f"left out, too few training pairs: n = {', '.join(map(str, results['left_out']))}", err=True)
-        typer.echo((out / "table.md").read_text(encoding="utf-8"))
-        typer.echo(f"guard:{out / 'guard'}")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    settings = TrainSettings(
+        pairs=pairs,
+        features=features,
+        sizes=_sizes(n),
+        seeds=seeds,
+        also=dict(_named(text) for text in also or ()),
+        nulls=tuple(null or ()),
+    )
+    with resumable(out), Bar("head") as bar:
+        results = train(settings, out, device_of(device), bar.show, resume)
+    if results["left_out"]:
+        typer.echo(f"left out, too few training pairs: n = {', '.join(map(str, results['left_out']))}", err=True)
+    typer.echo((out / "table.md").read_text(encoding="utf-8"))
+    typer.echo(f"guard:{out / 'guard'}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

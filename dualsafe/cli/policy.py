@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from .failure import one_line_errors
+from .failure import Commands
 
 policies = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Policies: what is unsafe, and what may stand in for it."
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Policies: what is unsafe, and what may stand in for it.",
 )
 
 
@@ -29,8 +32,7 @@ def show(policy: Annotated[str, typer.Argument(help="A shipped policy's name or 
     """Shows a policy's categories, concepts and exceptions."""
     from ..policy import resolve
 
-    with one_line_errors():
-        found = resolve(policy)
+    found = resolve(policy)
     typer.echo(f"{found.id}  version {found.version}  {found.hash}\n{found.description}")
     for name, category in found.categories.items():
         level = "" if category.level is None else f"  level {category.level}"
@@ -46,6 +48,5 @@ def validate(file: Annotated[Path, typer.Argument(help="A policy's YAML file.")]
     """Checks a policy file; exit 2 says what is wrong with it."""
     from ..policy import Policy
 
-    with one_line_errors():
-        policy = Policy.from_file(file)
+    policy = Policy.from_file(file)
     typer.echo(f"{file} is policy {policy.id!r}, version {policy.version}, hash {policy.hash}")

@@ -6,13 +6,13 @@ The safety level stands beside the other arguments, or where their extensions lo
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from .admit import Admission
 from .draw import Kind, Order
@@ -112,9 +112,9 @@ def routes(
             asked = body.as_ours()
         except ValidationError as error:
             raise not_valid(error.errors(), ImageRequest.model_fields) from error
-        kind, orders = admission.admit(asked)
+        kind, orders = await asyncio.to_thread(admission.admit, asked)
         made = await drawn(request, kind, orders)
-        return await run_in_threadpool(_answer, body, kind, orders, made)
+        return await asyncio.to_thread(_answer, body, kind, orders, made)
 
     return router
 

@@ -24,21 +24,32 @@ from ..files import png_of
 from ..judges import Judge
 from ..pipelines.steps import check_steps
 from . import a1111
-from .access import BodyLimit, Closing, HeadLimit, HostCheck, KeyCheck
+from .access import Access
 from .admit import Admission
 from .batching import Batcher, Closed
 from .draw import Kind, Order, Outcome, Renderer
-from .edits import FORM, read_edit
+from .edits import FORM, read_form, read_pictures
 from .errors import CLIENT_GONE, CLOSE, FAULTS, OF_STATUS, ApiError, as_answer, not_valid, shown
 from .metrics import Counted, Metrics
 from .page import NO_SCRIPTS, page_of
-from .schema import ERRORS, Asked, EditRequest, Health, ImageRequest, ImagesResponse, Model, Models, Picture
+from .schema import (
+    EDITS,
+    ERRORS,
+    GENERATIONS,
+    Asked,
+    EditRequest,
+    Health,
+    ImageRequest,
+    ImagesResponse,
+    Model,
+    Models,
+    Picture,
+)
 from .settings import ServeSettings
 
 if TYPE_CHECKING:
     from ..pipelines import DualLatentPipeline
 
-GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 IGNORED = "Dualsafe-Ignored"
 """Header that names the arguments of a request that changed nothing."""
 FIELDS = {
@@ -47,7 +58,7 @@ FIELDS = {
     a1111.TXT2IMG: a1111.Txt2Img.model_fields,
 }
 BEARER = HTTPBearer(auto_error=False, description="One of the operator's API keys, where there are any.")
-"""For the document; `KeyCheck` has checked it before."""
+"""For the document; `Access` has checked it before."""
 logger = logging.getLogger(__name__)
 
 
@@ -92,20 +103,10 @@ def create_app(
     app = FastAPI(
         title="dualsafe", version=__version__, lifespan=lifespan, responses=ERRORS, docs_url=None, redoc_url=None
     )
-    app.state.closing = Closing()
-    limit = 16_384 + 12 * settings.max_prompt  # JSON may write a character in 12 bytes
+    app.state.reading = set()
     app.add_middleware(
-        BodyLimit,
-        limit=limit,
-        limits={EDITS: settings.max_upload},
-        timeout=settings.read_timeout,
-        closing=app.state.closing,
-        is_serving=lambda: app.state.batcher.is_serving,
+        Access, settings=settings, is_serving=lambda: app.state.batcher.is_serving, reading=app.state.reading
     )
-    app.add_middleware(KeyCheck, keys=settings.api_keys)
-    any_host = bool(settings.api_keys) and not settings.allowed_hosts
-    app.add_middleware(HostCheck, hosts=settings.allowed_hosts, any_host=any_host)
-    app.add_middleware(HeadLimit)
     app.add_middleware(Counted, metrics=metrics, paths=(GENERATIONS, EDITS, a1111.TXT2IMG, "/v1/models", "/metrics"))
     _answer_errors(app)
     keyed: dict[str, Any] = {"dependencies": [Depends(BEARER)]}
@@ -129,14 +130,14 @@ def create_app(
     @app.post(GENERATIONS, **keyed, tags=["images"])
     async def generate(body: ImageRequest, request: Request, response: Response) -> ImagesResponse:
         """Draws safe pictures of a prompt."""
-        return await answer(request, response, body, *admission.admit(body))
+        return await answer(request, response, body, *await asyncio.to_thread(admission.admit, body))
 
     @app.post(EDITS, **keyed, tags=["images"], openapi_extra=FORM)
     async def edit(request: Request, response: Response) -> ImagesResponse:
         """Draws safe pictures of a prompt over a picture, or over what a mask leaves open of it."""
-        body, picture, mask = await read_edit(request)
-        kind, orders = await asyncio.to_thread(admission.admit_edit, body, picture, mask)
-        return await answer(request, response, body, kind, orders)
+        body, files = await read_form(request)
+        admitted = await asyncio.to_thread(lambda: admission.admit_edit(body, *read_pictures(files)))
+        return await answer(request, response, body, *admitted)
 
     @app.get("/v1/models", **keyed, tags=["models"])
     async def models() -> Models:

@@ -15,8 +15,6 @@ from typing import Any, Generic, TypeVar
 
 from .pace import Pace
 
-LEAVING = 0.4
-"""Seconds for the thread to end after `abort`."""
 logger = logging.getLogger(__name__)
 Kind = TypeVar("Kind", bound=Hashable)
 Item = TypeVar("Item")
@@ -156,9 +154,10 @@ class Batcher(Generic[Kind, Item, Result]):
                 job.future.set_exception(Closed())
 
     def close(self) -> None:
-        """Takes nothing new, does what is queued, and ends the thread; after `abort` it is waited for briefly only."""
+        """Takes nothing new, does what is queued, and ends the thread; after `abort` it ends with its next step."""
         self.stop()
-        self._thread.join(LEAVING if self._aborted else None)
+        if not self._aborted:
+            self._thread.join()
 
     def _seconds_left(self) -> float:
         """Until all that is at work and that waits is drawn."""

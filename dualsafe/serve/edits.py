@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.datastructures import FormData
 from fastapi.exceptions import RequestValidationError
 from PIL import Image, ImageOps
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from .errors import ApiError, shown
@@ -19,37 +19,25 @@ from .schema import EditRequest
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 4096 * 4096
-FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image", "prompt"],
-                    "properties": {
-                        "image": {"type": "string", "format": "binary", "description": "PNG, JPEG or WebP."},
-                        "mask": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "PNG of the same size; what is transparent there is drawn anew.",
-                        },
-                        **EditRequest.model_json_schema()["properties"],
-                    },
-                }
-            }
-        },
-    }
-}
-"""The body as the API's document has it."""
 
 
-async def read_edit(request: Request) -> tuple[EditRequest, Image.Image, Image.Image | None]:
-    """What is asked for, the picture in RGB, and the mask (L, white where it may change), if any.
+class Form(EditRequest):
+    """The body as the API's document has it."""
+
+    image: bytes = Field(description="PNG, JPEG or WebP.")
+    mask: bytes = Field(b"", description="PNG of the same size; what is transparent there is drawn anew.")
+
+
+CONTENT = {"multipart/form-data": {"schema": Form.model_json_schema()}}
+FORM: dict[str, Any] = {"requestBody": {"required": True, "content": CONTENT}}
+
+
+async def read_form(request: Request) -> tuple[EditRequest, dict[str, bytes]]:
+    """What is asked for, and the files "image" and, if any, "mask".
 
     Raises:
         RequestValidationError: an argument that can't be.
-        ApiError: no such form, or a file in it that is no picture.
+        ApiError: no such form.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ApiError(400, "the body must be a form, sent as multipart/form-data", "invalid_body")
@@ -61,6 +49,15 @@ async def read_edit(request: Request) -> tuple[EditRequest, Image.Image, Image.I
         raise RequestValidationError(error.errors()) from error
     if "image" not in files:
         raise ApiError(400, "image is missing", "missing_parameter", "image")
+    return asked, files
+
+
+def read_pictures(files: dict[str, bytes]) -> tuple[Image.Image, Image.Image | None]:
+    """The picture in RGB, and the mask (L, white where it may change), if any.
+
+    Raises:
+        ApiError: a file that is no picture, or two that don't go together.
+    """
     picture = _picture("image", files["image"])
     mask = _transparent(picture)
     if "mask" in files:
@@ -73,7 +70,7 @@ async def read_edit(request: Request) -> tuple[EditRequest, Image.Image, Image.I
             raise ApiError(
                 400, "mask has no transparent pixel: make transparent what may change", "invalid_value", "mask"
             )
-    return asked, picture.convert("RGB"), mask
+    return picture.convert("RGB"), mask
 
 
 def fitted(

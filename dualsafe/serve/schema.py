@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..checks import MAX_SEED
 
+GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
+"""Paths."""
+
 
 class Asked(BaseModel):
     """What both kinds of request may ask for. Arguments left out, or null, are the service's own."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 import h11
 import uvicorn
@@ -22,8 +25,10 @@ from .access import MAX_HEAD
 from .errors import CLOSE, ApiError, as_answer
 from .settings import ServeSettings
 
-ANSWERING = 1.0
-"""Seconds for what was aborted to be answered."""
+ANSWERING = 0.8
+"""Seconds after the drain for what was aborted to be answered."""
+LATEST = 1.2
+"""Seconds after the drain at which the process ends, whatever is left to do: to go takes it half a second."""
 LEAVING = 1.0
 """Seconds for whoever is refused to read why: a connection that is closed with bytes unread is reset."""
 logger = logging.getLogger("uvicorn.error")
@@ -138,37 +143,59 @@ class Server(uvicorn.Server):
                 **options,
             )
         )
-        self._app, self._drain = app, settings.drain
-        self.told = 0
+        self._state, self._drain = app.state, settings.drain
+        self._told, self._end, self._limited = 0, math.inf, False
+
+    def run_to_the_end(self, listening: socket.socket) -> None:
+        """Serves in the main thread, and ends the process: with 0, or 130 after a second signal.
+
+        It is gone within `settings.drain` and two seconds, whatever hangs: no thread is waited for, as Python's own end
+        and asyncio's do, and a timer ends it where the event loop comes too late.
+        """
+        self._limited = True
+        signal.signal(signal.SIGALRM, self._leave_late)
+        self.run([listening])
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        if self._limited:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self._leave()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        for each in (signal.SIGINT, signal.SIGTERM):  # they stay: what is late must not break the end
-            signal.signal(each, self.handle_exit)
+        if threading.current_thread() is threading.main_thread():
+            for each in (signal.SIGINT, signal.SIGTERM):  # they stay: what is late must not break the end
+                signal.signal(each, self.handle_exit)
         yield
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        self.told += 1
+        self._told += 1
         self.should_exit = True
+        now = time.monotonic()
+        self._end = min(self._end, now + (self._drain if self._told == 1 else 0))
+        if self._limited:
+            signal.setitimer(signal.ITIMER_REAL, max(self._end + LATEST - now, 0.01))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        batcher, end = self._app.state.batcher, time.monotonic() + self._drain
+        batcher = self._state.batcher
+        self._end = min(self._end, time.monotonic() + self._drain)
         logger.info("Stopping: %d pictures wait; another signal ends it at once", batcher.waiting)
         batcher.stop()
-        while not batcher.is_idle and time.monotonic() < end and self.told < 2:
+        while not batcher.is_idle and time.monotonic() < self._end:
             await asyncio.sleep(0.02)
         batcher.abort()
         await self._stop_listening(sockets or [])
-        self._app.state.closing.set()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await self._answered(max(end, time.monotonic() + ANSWERING))
+        while self.server_state.connections and time.monotonic() < self._end + ANSWERING:
+            for reading in self._state.reading:
+                reading.cancel()
+            await asyncio.sleep(0.01)
         for connection in list(self.server_state.connections):
             connection.transport.abort()  # nobody reads there
-        await self._answered(time.monotonic() + 0.1)
         await self.lifespan.shutdown()
 
     async def _stop_listening(self, sockets: list[socket.socket]) -> None:
@@ -179,10 +206,11 @@ class Server(uvicorn.Server):
             server.close()
         await asyncio.sleep(0.15)  # what they ask is still on its way
 
-    async def _answered(self, until: float) -> None:
-        """Waits for all answers to be sent; at a second signal for `ANSWERING` at most."""
-        begin = time.monotonic()
-        while self.server_state.tasks and (now := time.monotonic()) < until:
-            if self.told > 1 and now > begin + ANSWERING:
-                return
-            await asyncio.sleep(0.01)
+    def _leave_late(self, sig: int, frame: Any) -> None:
+        with suppress(OSError):
+            os.set_blocking(2, False)  # nobody may be reading there
+            os.write(2, b"dualsafe: it took too long to stop, and some may have no answer\n")
+        self._leave()
+
+    def _leave(self) -> NoReturn:
+        os._exit(128 + signal.SIGINT if self._told > 1 else int(not (self._told or self.started)))
