@@ -55,11 +55,13 @@ def lemma(word: str) -> str:
     return next(iter(getLemma(word, "VERB")), word) if "VERB" in kinds(word) else word
 
 
+@lru_cache(maxsize=4096)
 def is_noun(phrase: str) -> bool:
     """Whether a phrase of the policy ends in a noun, and in nothing that describes one."""
     return "NOUN" in (found := kinds(phrase.split(" ")[-1])) and "ADJ" not in found
 
 
+@lru_cache(maxsize=4096)
 def is_plural(phrase: str) -> bool:
     """Whether a phrase ends in a noun's plural."""
     from lemminflect import getLemma
@@ -77,7 +79,12 @@ def is_countable(noun: str) -> bool:
 
 def article(following: str) -> str:
     """ "a" or "an", whichever goes before a text."""
-    return _engine().a(following.split()[0]).split(" ")[0] if following.split() else "a"
+    return _article(following.split()[0]) if following.split() else "a"
+
+
+@lru_cache(maxsize=4096)
+def _article(word: str) -> str:
+    return _engine().a(word).split(" ")[0]
 
 
 def with_article(noun: str) -> str:
