@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from .english import listed
 from .match import Match
@@ -82,8 +83,8 @@ class Part:
     def style(self) -> int:
         """The first word that says by whom or in what style the picture is; the number of words if none does."""
         words = self.words
-        for i, (word, after) in enumerate(zip(words, words[1:])):
-            made = i == 0 or words[i - 1].kind != "verb"
+        for i, (word, after) in enumerate(pairwise(words)):
+            made = i == 0 or words[i - 1].kind != "verb" or words[i - 1].text.endswith("ing")
             if word.text == "by" and made and after.kind == "word" and not after.text.endswith("ing"):
                 return i - (i == 1 and words[0].text in _BY)
             if word.text == "style" and after.text == "of":

@@ -41,9 +41,6 @@ def act(part: Part, end: int) -> int | None:
         start -= 1
     if start > 1 and words[start - 1].kind == "somebody" and words[start - 2].kind in ("preposition", "link"):
         start -= 2 + (start > 2 and words[start - 3].text == "just")
-    only = part.phrase_start(start)
-    if only and words[only - 1].shows and not any("NOUN" in kinds(word.text) for word in words[only:start]):
-        start = only - (only > 1)
     return start
 
 
@@ -92,11 +89,14 @@ def _setting(part: Part, i: int) -> int:
         return 0  # "impaled on a stake"
     end = part.phrase_end(i)
     phrase = words[i + 1 : end]
+    if [word.text for word in phrase[:2]] == ["front", "of"]:
+        phrase = phrase[2:]
     head = phrase[: next((k for k, word in enumerate(phrase) if word.text == "of"), len(phrase))]
-    if not head or head[-1].kind != "word" or any(word.match or word.kind in ("owner", "somebody") for word in phrase):
+    if not head or head[-1].kind != "word" or any(word.match for word in phrase):
         return 0
     named = kinds(head[-1].text)
-    known = phrase[0].kind == "determiner" or not kinds(phrase[0].text)
+    owned = phrase[0].kind == "owner"
+    known = phrase[0].kind == "determiner" or (owned and words[i].text == "in") or not kinds(phrase[0].text)
     if words[i].text == "where" and phrase[0].kind == "determiner" and phrase[0].text not in ("a", "an"):
         return 0  # "with a man", but not "with the cuts"
     return end if known and (not named or "NOUN" in named) and head[-1].text.rstrip("s") not in _BODY else 0

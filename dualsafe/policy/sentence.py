@@ -31,7 +31,7 @@ def revise(parts: list[Part], follows: bool) -> tuple[list[Edit], int, bool]:
         stop = len(parts[-1].after) * parts[-1].after.startswith((".", ";", "!", "?"))
         return [Edit(parts[0].start, parts[-1].end + stop)], parts[0].start, True
     edits: list[Edit] = []
-    last = place = None
+    last = None
     for k, part in enumerate(parts):
         new = _edits(part)
         if not new:
@@ -54,7 +54,7 @@ def _cut_down(parts: list[Part], removed: list[bool], about: int) -> bool:
     prose = parts[-1].after == "." and words > 7 and words >= 5 * sum(bool(part.words) for part in parts)
     cut = prose and any(word.happens for part in parts for word in part.words)
     cut = cut or any(removed[k] and (prose or _goes_on(parts[k], prose)) for k in range(about + 1, len(parts)))
-    gone = placed = False
+    gone = placed = styled = False
     for k, part in enumerate(parts):
         if k > about:
             leads = removed[k] and bool(part.words) and part.words[0].new == ""
@@ -62,7 +62,7 @@ def _cut_down(parts: list[Part], removed: list[bool], about: int) -> bool:
         else:
             first = act(part, len(part.words))
             more = k == about and first is not None and first + k > 0
-        if cut and part.words and more:
+        if cut and part.words and more and not (styled and not removed[k]):
             take_out(part, first or 0, len(part.words), places=not placed)
             removed[k], gone = True, k > about
         cut = cut or removed[k]
@@ -74,6 +74,7 @@ def _cut_down(parts: list[Part], removed: list[bool], about: int) -> bool:
             elif not any(word.kind == "somebody" for word in left):
                 next(word for word in reversed(part.words) if word.new == "").new = "a scene"
         placed = placed or any(word.new for word in part.words)
+        styled = styled or part.style < len(part.words)
         if k == about and removed[k] and left and left[-1].text in PICTURES and _opens(parts, k + 1):
             about += 1  # "a painting of a murder, a man in a park": that is what it is about
     return cut

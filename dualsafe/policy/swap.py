@@ -37,10 +37,11 @@ def swap(part: Part, i: int, describes: bool) -> None:
     if many and opens.text in ("a", "an"):
         opens.new = ""
     elif noun and not many and opens.kind == "word" and first and part.words[first - 1].text in _WITH:
-        if is_countable(new) and new[0].islower():
-            new = with_article(new) if first == i else new
-            if first < i:
-                opens.new = f"{article(opens.new or opens.text)} {opens.new or opens.written}"
+        bare = is_countable(new) and new[0].islower()
+        if bare and first < i:
+            opens.new = f"{article(opens.new or opens.text)} {opens.new or opens.written}"
+        elif bare:
+            new = with_article(new)
     word.new = before + new + after
 
 

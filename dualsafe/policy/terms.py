@@ -8,7 +8,6 @@ from .english import is_noun, kinds
 from .swap import swap
 from .words import Word
 
-_LIKE = ("themed", "inspired", "styled", "based")
 _VERY = ("most", "more", "very", "so", "too", "super", "really")
 _NUMBERS = ("two", "three", "four", "five", "six")
 _ALONE = (",", ".", ",,", ",.", ".,", "..")
@@ -43,7 +42,12 @@ def mark(part: Part) -> bool:
             return True
         elif before is not None and (
             (new in ("person", "figure") and _is_name(before) and _is_there(part, i))
-            or (word.match.loose and subject and new is None and before.kind in ("word", "determiner", "owner"))
+            or (
+                word.match.loose
+                and subject
+                and new is None
+                and (before.kind in ("determiner", "owner") or _is_thing(before))
+            )
         ):
             _drop(part, i)
             continue
@@ -53,6 +57,10 @@ def mark(part: Part) -> bool:
         removed = True
         take_out(part, *extent(part, i))
     return removed
+
+
+def _is_thing(word: Word) -> bool:
+    return word.kind == "word" and "NOUN" in (found := kinds(word.text)) and "ADJ" not in found
 
 
 def _is_name(word: Word) -> bool:
@@ -69,8 +77,6 @@ def describes(part: Part, i: int) -> bool:
         return False
     if k == len(words):
         return part.after == "," and not noun and owned
-    if words[k].kind == "conjunction" and k + 1 < len(words) and not noun:
-        k += 1
     if words[k].kind != "word":
         more = words[k].match is not None or (k + 1 < len(words) and words[k + 1].kind == "word")
         return more and not noun and owned
@@ -78,7 +84,7 @@ def describes(part: Part, i: int) -> bool:
     if noun:
         verb = "VERB" in what and words[k].text.endswith("s") and k + 1 < len(words)
         thing = "NOUN" in what and not verb
-        return thing or (words[k].text.isalpha() and not what) or bool(words[k].match) or words[k].text in _LIKE
+        return thing or (words[k].text.isalpha() and not what) or bool(words[k].match)
     return not what or bool(what & {"NOUN", "ADJ"})
 
 
@@ -99,6 +105,5 @@ def _drop(part: Part, i: int) -> None:
         start -= 1
     if start > 1 and words[start - 1].kind == "conjunction" and "ADJ" in kinds(words[start - 2].text):
         start -= 1
-    end = i + 2 if i + 1 < len(words) and words[i + 1].text in _LIKE else i + 1
-    for word in words[start:end]:
+    for word in words[start : i + 1]:
         word.new = ""

@@ -105,8 +105,6 @@ def words_of(prompt: str, start: int, end: int, matches: list[Match]) -> list[Wo
 
 def _kind(word: Word, before: Word | None, after: Word | None) -> Kind:
     if word.match is None:
-        if word.text in ("is", "are") and before is not None and before.text == "there":
-            return "verb"
         if word.text in CLOSED:
             return "link" if word.text == "that" and before and before.kind == "word" else CLOSED[word.text]
         if _is_verb(word.text, before, after):
@@ -127,7 +125,8 @@ def _attributive(word: Word, before: Word | None, after: Word | None) -> bool:
         return after is None and before is not None and before.text in ("a", "an")
     return (
         before is None
-        or before.kind in ("determiner", "owner", "adverb", "preposition")
+        or before.kind in ("determiner", "owner", "preposition")
+        or (before.kind == "adverb" and not word.text.endswith("ing"))
         or kinds(before.text) == {"ADJ"}
     )
 
@@ -146,10 +145,8 @@ def _is_verb(text: str, before: Word | None, after: Word | None) -> bool:
     next_kind = CLOSED.get(after.text) if after else None
     if not found and text.endswith("ing") and after and follows:
         found = frozenset(["VERB"])
-    if "VERB" not in found or (after and after.text == "of" and "NOUN" in found | kinds(text[:-3])):
+    if "VERB" not in found or text in _THINGS or (after and after.text == "of" and "NOUN" in found | kinds(text[:-3])):
         return False
-    if text in _THINGS:
-        return before is not None and before.kind == "preposition" and next_kind == "determiner"
     if before is None:
         if after and text in _SHOW | _MAKE:
             return True
@@ -160,12 +157,12 @@ def _is_verb(text: str, before: Word | None, after: Word | None) -> bool:
     if before.kind in ("determiner", "owner"):
         return False
     if text.endswith("ing"):
-        if "NOUN" in found and next_kind == "link":
-            return False  # "a meeting where"
+        if "NOUN" in found and (next_kind == "link" or kinds(before.text) == {"ADJ"}):
+            return False  # "a meeting where", "a festive gathering"
         alone = "NOUN" not in found and kinds(before.text) != {"ADJ"}
         return follows or alone or before.kind == "conjunction" or lemma(text) in _SHOW | _BEING
     if text == lemma(text):
-        return found == {"VERB"} and before.text.endswith("s") and before.kind == "word"
+        return False
     if text.endswith("s") and "NOUN" in found:
         return before.kind == "word" and next_kind in ("determiner", "owner", "somebody")
     return follows or (before.kind == "word" and text.endswith("s"))
