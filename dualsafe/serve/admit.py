@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 from PIL import Image
 
 from ..checks import check_number, check_prompt, check_seed, level_of
 from ..conditions import decide
+from ..errors import PolicyViolation
 from ..policy import Policy
 from .draw import IMAGE, INPAINT, Edit, Kind, Order
 from .edits import fitted, nearest
@@ -31,7 +33,9 @@ class Admission:
     def __init__(self, settings: ServeSettings, sizes: tuple[str, ...], tasks: tuple[str, ...]):
         self._settings, self._policies = settings, settings.resolved()
         for policy in self._policies.values():
-            decide({"prompt": ["a cat"]}, [1.0], None, False, policy)  # its first time takes long
+            term = next(iter(policy.categories.values())).concepts[0].terms[0]
+            with suppress(PolicyViolation):
+                decide({"prompt": [f"a cat and a {term}"]}, [1.0], None, False, policy)  # the first time takes a second
         self.limits = Limits(
             sizes=sizes,
             policies=tuple(self._policies),

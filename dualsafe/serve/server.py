@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -153,6 +154,7 @@ class Server(uvicorn.Server):
         and asyncio's do, and a timer ends it where the event loop comes too late.
         """
         self._limited = True
+        gc.freeze()  # what is loaded stays; to look through it again takes a second, in which nothing else runs
         signal.signal(signal.SIGALRM, self._leave_late)
         self.run([listening])
 
