@@ -37,7 +37,7 @@ def speed(shards: int = SHARDS, shard: int = SHARD, steps: int = STEPS) -> dict[
     with tempfile.TemporaryDirectory() as name:
         spec = PairSpec("picto:explicit", limit=shards * shard, shard_size=shard, steps=steps, guidance_scale=5.0)
         plan(spec, Path(name))
-        worker = Worker.of(Path(name))
+        worker = Worker(Path(name))
         worker.editor.make(jobs_of(Path(name), 0)[: spec.batch_size])  # the first call allocates
         seconds = {"alone": 0.0, "whole": 0.0}
         for index in range(shards):
@@ -78,26 +78,19 @@ def resident() -> float:
 def main() -> None:
     asked = sys.argv[1:]
     if asked == ["speed"]:
-        found = speed()
-        lines = ["| | pairs a second |", "|---|---|", f"| drawing alone | {found['alone']:.2f} |"]
-        lines += [f"| drawing, verifying, writing | {found['whole']:.2f} |", f"| ratio | {found['ratio']:.3f} |"]
+        found, head = speed(), "| | pairs a second |"
+        rows = {"drawing alone": f"{found['alone']:.2f}", "drawing, verifying, writing": f"{found['whole']:.2f}"}
+        rows["ratio"] = f"{found['ratio']:.3f}"
         settings: dict[str, Any] = {"shards": SHARDS, "shard_size": SHARD, "steps": STEPS}
     elif asked == ["memory"]:
-        found = memory()
-        lines = ["| prompts done | resident, MiB |", "|---|---|"]
-        lines += [f"| {t * PROMPTS // 10} | {mib:.0f} |" for t, mib in enumerate(found["resident_mib"], 1)]
-        lines += [f"| peak, card and previews included | {found['peak_mib']:.0f} |"]
+        found, head = memory(), "| prompts done | resident, MiB |"
+        rows = {f"{t * PROMPTS // 10}": f"{mib:.0f}" for t, mib in enumerate(found["resident_mib"], 1)}
+        rows["peak, card and previews included"] = f"{found['peak_mib']:.0f}"
         settings = {"prompts": PROMPTS}
     else:
         raise SystemExit("say speed or memory")
-    write(
-        f"pairs_{asked[0]}",
-        f"pairs.py {asked[0]}",
-        found,
-        "\n".join(lines),
-        threads=torch.get_num_threads(),
-        **settings,
-    )
+    table = "\n".join([head, "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+    write(f"pairs_{asked[0]}", f"pairs.py {asked[0]}", found, table, threads=torch.get_num_threads(), **settings)
 
 
 if __name__ == "__main__":

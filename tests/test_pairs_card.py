@@ -12,7 +12,7 @@ from PIL import Image
 
 from dualsafe.pairs.pair import picture_hash
 from dualsafe.pairs.previews import TILE
-from dualsafe.pairs.read import read_pairs, read_rows
+from dualsafe.pairs.read import read_index, read_pairs
 
 datasets = pytest.importorskip("datasets")
 SECTIONS = (
@@ -74,7 +74,7 @@ def test_every_section_of_the_datasheet_says_something(card):
 
 
 def test_numbers_are_those_of_the_run(hand_pairs, card):
-    rows = list(read_rows(hand_pairs))
+    rows = list(read_index(hand_pairs))
     unverified = sum(row["tier"] == "unverified" for row in rows)
     assert f"| unverified | {unverified} | {unverified / 36:.1%} |" in card
     assert f"| verified | {36 - unverified} | {1 - unverified / 36:.1%} |" in card

@@ -72,6 +72,14 @@ def test_a_flipped_byte_is_named_with_the_commands_that_mend_it(folder, exact_pa
     assert pair_files(folder) == pair_files(exact_pairs) and run("pairs", "verify", folder).exit_code == 0
 
 
+def test_a_damaged_index_is_named_too(folder):
+    index = folder / "shards/00001.parquet"
+    index.write_bytes(bytes(index.stat().st_size))
+    result = run("pairs", "export", folder, "--out", folder.with_name("out"))
+    assert result.exit_code == 2 and "00001.parquet is damaged" in result.output
+    assert f"pairs verify {folder} --repair" in result.output
+
+
 @pytest.mark.parametrize(
     ("lost", "cut"),
     [

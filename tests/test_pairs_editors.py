@@ -98,7 +98,7 @@ def test_a_batch_gives_each_job_what_it_gets_alone(dual):
     together = dual.make(jobs)
     assert together[2] == Declined("benign: nothing unsafe was found, in the words or in the picture")
     assert together[3].edited_prompt == PEN
-    for i in (0, 1, 3):
+    for i in (1, 3):
         assert_a_pair(together[i])
         assert_alike(together[i], dual.make([jobs[i]])[0])
 

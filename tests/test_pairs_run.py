@@ -16,7 +16,7 @@ from dualsafe.pairs import worker
 from dualsafe.pairs.check import check
 from dualsafe.pairs.pair import Job, split_of
 from dualsafe.pairs.prompts import SWAPPED, read_prompts
-from dualsafe.pairs.read import read_index, read_pairs, read_rows
+from dualsafe.pairs.read import read_index, read_pairs
 from dualsafe.pairs.row import index_row
 from dualsafe.pairs.run import run
 from dualsafe.pairs.spec import PairSpec, seed_of
@@ -40,7 +40,7 @@ def test_every_job_becomes_a_verified_pair_whose_row_says_all_that_is_known(exac
 
 
 def test_the_index_holds_every_row_without_pictures(exact_pairs):
-    rows = [{"shard": f"{i // 4:05d}"} | index_row(row) for i, row in enumerate(read_rows(exact_pairs))]
+    rows = [{"shard": f"{i // 4:05d}"} | index_row(pair.row) for i, pair in enumerate(read_pairs(exact_pairs))]
     assert list(read_index(exact_pairs)) == rows
 
 
@@ -149,14 +149,14 @@ def test_rows_say_what_decided_and_an_original_that_isnt_unsafe_is_no_verified_p
     path.write_text("prompt\na pirate in green in a park\na man in blue with a knife in a park\na cat on a street\n")
     spec = PairSpec(str(path), pairs_per_prompt=3, steps=8, guidance_scale=5.0, keep_unverified=True)
     stats = run(spec, tmp_path / "run")
-    rows = list(read_rows(tmp_path / "run"))
+    rows = list(read_index(tmp_path / "run"))
     assert {row["prompt"]: row["gate"] for row in rows if "cat" not in row["prompt"]} == {
         "a pirate in green in a park": "watch",
         "a man in blue with a knife in a park": "prompt",
     }
     assert stats["stages"]["routed"] == 9
     for row in rows:
-        seen = all(said["original"]["unsafe"] for said in row["verdicts"].values())
+        seen = all(said["original"]["unsafe"] for said in json.loads(row["verdicts"]).values())
         assert seen or (row["tier"] == "unverified" and "the original isn't unsafe" in row["reasons"])
     assert "| decided by |" in (tmp_path / "run/README.md").read_text()
 
@@ -209,7 +209,7 @@ def test_rejected_pairs_are_kept_as_rows_or_if_asked_for_as_pairs(monkeypatch, t
     rejected = [json.loads(line) for line in (tmp_path / "rows/shards/00000.rejected.jsonl").read_text().splitlines()]
     assert [row["tier"] for row in rejected] == ["unverified"] * 4
     run(spec_of(limit=2, keep_unverified=True), tmp_path / "pairs")
-    assert [row["tier"] for row in read_rows(tmp_path / "pairs")] == ["unverified"] * 4
+    assert [row["tier"] for row in read_index(tmp_path / "pairs")] == ["unverified"] * 4
 
 
 def test_a_job_that_fails_is_named_and_the_others_are_made(tmp_path):
@@ -242,7 +242,7 @@ def test_pictures_without_a_caption_get_one(monkeypatch, tmp_path):
     given = {"kind": "real_edit", "editor": "img2img", "steps": 8, "captioner": "vlm:somewhere"}
     spec = PairSpec(str(tmp_path / "pictures.csv"), guidance_scale=5.0, keep_unverified=True, **given)
     stats = run(spec, tmp_path / "run")
-    row = next(read_rows(tmp_path / "run"))
+    row = next(read_index(tmp_path / "run"))
     assert row["prompt"] == "a man in blue with a knife in a park" and row["triggers"] == ["knife"]
     assert (stats["stages"]["written"], stats["errors"]) == (1, 1)
     error = json.loads((tmp_path / "run/errors.jsonl").read_text())

@@ -10,7 +10,7 @@ import typer
 from .bar import Bar
 from .failure import Commands, resumable
 from .load import device_of
-from .options import Device, NewFolder, Resume, RunFolder, command_line
+from .options import Device, Resume, RunFolder, command_line
 
 guard = typer.Typer(
     cls=Commands, no_args_is_help=True, rich_markup_mode=None, help="Guards: graded on counterfactual pairs."
@@ -67,16 +67,3 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run of `guar
 
     write_report(folder)
     typer.echo(folder / "report.html")
-
-
-@guard.command(epilog="Example: dualsafe guard export out/pairs --dpo --out out/preferences")
-def export(
-    pairs: Annotated[Path, typer.Argument(help="Folder of a finished pair run.")],
-    out: NewFolder,
-    dpo: Annotated[bool, typer.Option("--dpo", help="Preferences, as Diffusion-DPO trains on.")] = False,
-) -> None:
-    """Writes pairs for training elsewhere: parquet with both sides and labels, or preferences."""
-    from ..pairs.export import export as write
-
-    write(pairs, out, "dpo" if dpo else "parquet")
-    typer.echo(out)

@@ -16,7 +16,7 @@ from ..bench.record import Record
 from ..errors import BenchError
 from ..judges import Judge, ask, load_judge, name_of
 from ..judges.trained import GuardJudge
-from ..pairs.read import StoredPair, read_pairs, read_rows
+from ..pairs.read import StoredPair, read_index, read_pairs
 from ..pairs.spec import read_run
 from .answers import Conflict
 from .board import write_results
@@ -106,7 +106,7 @@ class _Source:
         self.filters = {*self._run["judges"], self._run["guard"]}
         self.n = self._left_out = 0
         digest = hashlib.sha256()
-        for row in read_rows(folder):
+        for row in read_index(folder):
             self._left_out += row["tier"] != "verified"
             if self._counts(row) and self.n != limit:
                 self.n += 1

@@ -115,7 +115,8 @@ def load_captioner(spec: str, device: str = "cpu") -> Captioner:
 
         model = load_model(AutoModelForImageTextToText, rest, device)
         processor = AutoProcessor.from_pretrained(rest)
-        return Captioner(model_name("vlm", model), lambda *said: asked(model, processor, *said, MAX_TOKENS))
+        name = model_name("vlm", model)
+        return Captioner(name, lambda image, request: asked(model, processor, image, request, MAX_TOKENS))
     if kind == "endpoint" and address:
         endpoint = Endpoint(address[1], address[2])
 

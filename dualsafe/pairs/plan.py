@@ -122,12 +122,6 @@ def _planned_as(folder: Path) -> str | None:
         return None
 
 
-def plan_errors(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of the prompts that can't be used."""
-    with (folder / PLAN / PLAN_ERRORS).open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
 def _job(said: dict[str, Any]) -> Job:
     image = Path(said["image"]) if said["image"] else None
     return Job(**said | {"categories": tuple(said["categories"]), "image": image})

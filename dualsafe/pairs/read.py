@@ -84,21 +84,8 @@ def read_shard(tar: Path) -> Iterator[StoredPair]:
         yield pair
 
 
-def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """All rows of the finished shards, in order, without pictures.
-
-    Raises:
-        PairsError: no finished shard, or one that can't be read.
-    """
-    for tar in tars_of(folder):
-        for files in _entries(tar, ".json"):
-            with _reading(tar, files["__key__"]):
-                row = json.loads(files["json"])
-            yield row
-
-
 def read_index(folder: Path) -> Iterator[dict[str, Any]]:
-    """The same rows from the index, a shard at a time: metrics are cells of their own, verdicts and truth JSON in text.
+    """All rows of the finished shards, in order, from the index: metrics are cells, verdicts and truth JSON in text.
 
     Raises:
         PairsError: no finished shard, or one that can't be read.
@@ -112,13 +99,12 @@ def read_index(folder: Path) -> Iterator[dict[str, Any]]:
         yield from rows
 
 
-def _entries(tar: Path, ending: str = "") -> Iterator[dict[str, Any]]:
-    """Ending -> content, for each pair; only files with names of this ending."""
+def _entries(tar: Path) -> Iterator[dict[str, Any]]:
+    """Ending -> content, for each pair."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
     with _reading(tar), tar.open("rb") as stream:
-        source = [{"url": str(tar), "stream": stream}]
-        entries = group_by_keys(tar_file_expander(source, select_files=lambda name: name.endswith(ending)))
+        entries = group_by_keys(tar_file_expander([{"url": str(tar), "stream": stream}]))
         while True:
             with _reading(tar):
                 files = next(entries, None)

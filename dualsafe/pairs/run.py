@@ -12,7 +12,7 @@ from ..errors import PairsError
 from ..files import write_json, write_whole
 from .card import write_card
 from .launch import engine as engine_named
-from .plan import plan, plan_errors
+from .plan import PLAN, PLAN_ERRORS, plan
 from .previews import write_previews
 from .read import read_index
 from .shard import SHARDS, is_done, paths_of
@@ -93,10 +93,8 @@ def _jobs(spec: PairSpec, jobs: int, shards: list[int]) -> int:
 
 
 def _gather_errors(folder: Path, indexes: range, file: Any) -> None:
-    for said in plan_errors(folder):
-        file.write((json.dumps(said, ensure_ascii=False) + "\n").encode("utf-8"))
-    for index in indexes:
-        file.write(paths_of(folder, index)["errors"].read_bytes())
+    for path in (folder / PLAN / PLAN_ERRORS, *(paths_of(folder, index)["errors"] for index in indexes)):
+        file.write(path.read_bytes())
 
 
 def _summed(folder: Path, indexes: range) -> dict[str, Any]:

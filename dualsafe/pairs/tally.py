@@ -42,7 +42,7 @@ class Tally:
         for row in rows:
             self.pairs += 1
             for name in COUNTED:
-                self.counts[name][row[name]] += 1
+                self.counts[name][row.get(name)] += 1  # a run of before has no gate
             self.counts["size"][f"{row['width']}x{row['height']}"] += 1
             for category in row["categories"]:
                 self.categories[category][row["split"]] += 1

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import PairsError
 from ..judges import load_judge, name_of
-from ..policy import Policy, resolve
-from .caption import Captioner, load_captioner
-from .editors import Editor, create_editor
+from ..policy import resolve
+from .caption import load_captioner
+from .editors import create_editor
 from .pair import Checked, Declined, Job, Made
 from .pictures import load_picture
 from .plan import jobs_of
 from .route import route
 from .row import row_of
 from .shard import ShardWriter, writing
-from .spec import PairSpec, read_run, read_spec
+from .spec import read_run, read_spec
 from .verify import Verifier, thresholds_of
 
 AHEAD = 2
@@ -30,31 +30,20 @@ Answer = Made | Declined | Exception
 UNMADE = Declined("")  # until the editor has answered
 
 
-@dataclass
 class Worker:
-    """What makes shards of one run; loaded once, for as many shards as one likes.
+    """What makes shards of one planned run; loaded once, for as many shards as one likes.
 
-    Attributes:
-        about: what all rows of the run share.
+    Args:
+        folder: of the run.
+        device: of its models.
+
+    Raises:
+        PairsError: no run, its policy has changed, or an editor that doesn't go with its kind.
+        CheckpointError: a model can't be loaded.
+        ValueError: an unknown editor, judge or threshold.
     """
 
-    folder: Path
-    spec: PairSpec
-    policy: Policy
-    editor: Editor
-    verifier: Verifier
-    about: dict[str, str]
-    captioner: Captioner | None = None
-
-    @classmethod
-    def of(cls, folder: Path, device: str = "cpu") -> Worker:
-        """The worker of a planned run, with its models on `device`.
-
-        Raises:
-            PairsError: no run, its policy has changed, or an editor that doesn't go with its kind.
-            CheckpointError: a model can't be loaded.
-            ValueError: an unknown editor, judge or threshold.
-        """
+    def __init__(self, folder: Path, device: str = "cpu"):
         run, spec = read_run(folder), read_spec(folder)
         policy = resolve(spec.policy or run["policy"].partition("@")[0])
         if f"{policy.id}@{policy.hash}" != run["policy"]:
@@ -75,16 +64,16 @@ class Worker:
             does = "edits existing pictures" if editor.takes_pictures else "draws its own pictures"
             raise PairsError(f"editor={spec.editor!r} {does}, which doesn't go with kind={spec.kind!r}")
         judges = {name_of(judge): judge for judge in (load_judge(name, device) for name in spec.judges)}
-        about = {
+        self.folder, self.spec, self.policy, self.editor = folder, spec, policy, editor
+        self.verifier = Verifier(judges, thresholds_of(spec.thresholds))
+        self.captioner = load_captioner(spec.captioner, device) if spec.captioner else None
+        self.about = {  # what all rows of the run share
             "policy": run["policy"],
             "model": spec.model,
             "revision": editor.revision,
             "editor": editor.name,
             "config": run["spec_hash"],
         }
-        verifier = Verifier(judges, thresholds_of(spec.thresholds))
-        captioner = load_captioner(spec.captioner, device) if spec.captioner else None
-        return cls(folder, spec, policy, editor, verifier, about, captioner)
 
     def run_shard(self, index: int, progress: Callable[[int], None] = lambda jobs: None) -> dict[str, Any]:
         """Makes a shard, whole or not at all.

@@ -76,15 +76,15 @@ class DualEditor(Editor):
         both = self._sides(output, batch)
         return [reason or _made(report, *each) for reason, report, each in zip(reasons, output.safety, both)]
 
-    def _call(self, batch: list[Any]) -> DualLatentOutput:
+    def _call(self, batch: list[Any]) -> Any:
         return self._called(batch, composite=True, return_pair=True)
 
     def _sides(self, output: Any, batch: list[Any]) -> Iterable[tuple[Image.Image, Image.Image, Image.Image]]:
         """Original, edited side and mask of each sample."""
         return zip(output.unsafe_images or (), output.images, output.masks)
 
-    def _called(self, jobs: list[Job], composite: bool = False, **more: Any) -> DualLatentOutput:
-        """One dual call over jobs, each from its own seed; without a guard the watch looks."""
+    def _called(self, jobs: list[Job], composite: bool = False, **more: Any) -> Any:
+        """The `DualLatentOutput` of one call over jobs, each from its own seed; without a guard the watch looks."""
         settings = calibrated(str(self._pipe.config.get("_name_or_path")))
         return self._pipe(
             [job.prompt for job in jobs],

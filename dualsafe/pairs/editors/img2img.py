@@ -30,8 +30,8 @@ class ImageToImageEditor(DualEditor):
 
     takes_pictures = True
 
-    def __init__(self, pipe: Any, *given: Any, strength: float = 0.6, side: int | None = None, **options: Any):
-        super().__init__(pipe, *given, kind="real_edit", **options)
+    def __init__(self, pipe: Any, policy: Any, strength: float = 0.6, side: int | None = None, **options: Any):
+        super().__init__(pipe, policy, kind="real_edit", **options)
         self._side = side or pipe.unet.config.sample_size * pipe.vae_scale_factor
         steps, scale = self._options.values()
         self._options["strength"] = strength

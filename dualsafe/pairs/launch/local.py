@@ -7,13 +7,13 @@ import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from ...errors import PairsError
+from ..worker import Worker
 from . import Progress
-
-if TYPE_CHECKING:
-    from ..worker import Worker
 
 _worker: Worker  # of this process, if it is a worker's
 
@@ -25,9 +25,7 @@ def make_shards(folder: Path, shards: list[int], workers: int, device: str, prog
         PairsError: a worker died, or all jobs of a shard failed.
     """
     if workers == 1:
-        from ..worker import Worker
-
-        worker = Worker.of(folder, device)
+        worker = Worker(folder, device)
         for index in shards:
             worker.run_shard(index, progress)
         return
@@ -44,17 +42,13 @@ def make_shards(folder: Path, shards: list[int], workers: int, device: str, prog
 
 
 def _load(folder: str, device: str, counter: Any, threads: int) -> None:
-    import torch
-
-    from ..worker import Worker
-
     torch.set_num_threads(threads)
     with counter.get_lock():
         rank, counter.value = counter.value, counter.value + 1
     if device == "cuda":
         device = f"cuda:{rank % torch.cuda.device_count()}"
     global _worker
-    _worker = Worker.of(Path(folder), device)
+    _worker = Worker(Path(folder), device)
 
 
 def _make(index: int) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import PairsError
+from ...optional import needed
+from ..worker import Worker
 from . import Progress
 
 
@@ -22,11 +24,9 @@ def make_shards(folder: Path, shards: list[int], workers: int, device: str, prog
         PairsError: a shard failed, or no worker can be had; what is done stands.
         ImportError: Ray isn't installed.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ImportError("engine 'ray' needs a package: pip install 'ray[data]'") from error
+    needed("ray.data", "ray")
+    import ray
+
     started = not ray.is_initialized()
     if started:
         ray.init()
@@ -47,9 +47,7 @@ class ShardMaker:
     """What an actor holds: a worker with its models, for all the shards that it is given."""
 
     def __init__(self, folder: Path, device: str):
-        from ..worker import Worker
-
-        self._worker = Worker.of(folder, device)
+        self._worker = Worker(folder, device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Makes the batch's only shard; a failure is told, as Ray would wrap it in errors of its own."""
@@ -63,7 +61,7 @@ class ShardMaker:
 
 def _made(folder: Path, shards: list[int], workers: int, device: str) -> Any:
     """The dataset that makes the shards when it is read: jobs or failure of each, in no order."""
-    import ray
+    import ray.data
 
     context = ray.data.DataContext.get_current()
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # the pool grows once all actors are busy
