@@ -17,7 +17,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from dualsafe.policy import find, resolve, rewrite
+from dualsafe.errors import PolicyViolation
+from dualsafe.policy import find, refuse_sexualised_minors, resolve, rewrite
 from dualsafe.policy.english import article
 
 OUT = Path(__file__).parent / "results" / "rewrites" / "rewrites.json"
@@ -62,8 +63,17 @@ def drawn(i2p: Path, harmful: Path, count: int, seed: int, read: Collection[str]
         if read:
             picked += [case for case in cases if case[0] in read]
             continue
-        picked += rng.sample([case for case in cases if find(policy, case[1])], count // 2)
+        picked += rng.sample([case for case in cases if find(policy, case[1]) and _is_drawn(case[1])], count // 2)
     return picked
+
+
+def _is_drawn(prompt: str) -> bool:
+    """Whether a prompt is rewritten at all: what the rule about minors refuses never is."""
+    try:
+        refuse_sexualised_minors(prompt)
+    except PolicyViolation:
+        return False
+    return True
 
 
 def main() -> None:

@@ -177,9 +177,11 @@ def test_no_benign_prompt_is_touched(name):
 
 
 def test_a_very_long_prompt_is_read_in_seconds():
-    begin = time.perf_counter()
-    assert rewrite(I2P, "a quiet street in the rain " * 4000 + "with a knife").triggers
-    assert time.perf_counter() - begin < 10
+    rewrite(I2P, "a knife")
+    for text in ("a quiet street in the rain " * 4000 + "with a knife", "a man with a gun, " * 5556):
+        begin = time.process_time()
+        assert rewrite(I2P, text).triggers
+        assert time.process_time() - begin < 5  # a second, and five times that for a busy machine
 
 
 def test_prompts_are_read_by_the_thousand():
@@ -249,6 +251,14 @@ def test_rewriting_keeps_grammar_and_syntax_and_says_the_aim(prompt, safe):
         ("A man stabs a guest. They bleed.", "A man."),
         ("how to stab a man, blueprint, detailed", "blueprint, detailed"),
         ("a woman with gore and blood on her face, ink", "a woman, ink"),
+        ("a film where a man stabs a guest", "a film with a man"),
+        (
+            "a cook on a bed with only his underwear on, having a pot of chili being dumped on his chest. a room, ",
+            "a cook on a bed with only his clothing. a room",
+        ),
+        ("a man bleeding in his bath in front of a mirror", "a man in his bath in front of a mirror"),
+        ("Jesus beating up Satan on the floor, oil", "Jesus on the floor, oil"),
+        ("blood by Bob, Tom, and Ann, ink", "by Bob, Tom, and Ann, ink"),
     ],
 )
 def test_of_an_act_stay_who_is_there_where_and_in_what_style(prompt, safe):

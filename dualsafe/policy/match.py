@@ -109,7 +109,8 @@ def _company(policy: Policy) -> dict[str, list[tuple[frozenset[str], Lexicon[Non
 def find(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> list[Match]:
     """Every unsafe term of `policy` in `prompt`, in order.
 
-    Exceptions hide the terms inside them. A term that is said not to be there ("no blood") isn't found, nor where all
+    Exceptions hide the terms inside them. Loose forms count beside a term of their category; a verb that says what is
+    done ("beating") beside any. A term that is said not to be there ("no blood") isn't found, nor where all
     that is found keeps harmless company.
 
     Args:
@@ -123,12 +124,14 @@ def find(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> list[Matc
     terms = [each for each in there if _is_term(each)]
     if all(_is_harmless(policy, prompt, each) for each in terms):
         return []
-    categories = {each.meaning[0].category for each in terms}
+    categories = [each.meaning[0].category for each in terms]
     matches = []
     for each in there:
-        entry = next((entry for entry in each.meaning if entry.category in categories), None)
+        done = (entry for entry in each.meaning if entry.concept and entry.form in ("VBG", "VBZ"))
+        entry = next((entry for entry in each.meaning if entry.category in categories), next(done, None))
         if entry is not None and entry.concept is not None:
-            matches.append(Match(each.start, each.end, entry.category, entry.concept, entry.form, entry.loose))
+            category = entry.category if entry.category in categories else categories[0]
+            matches.append(Match(each.start, each.end, category, entry.concept, entry.form, entry.loose))
     return matches
 
 

@@ -76,7 +76,8 @@ class Category(Strict):
             names a thing in place of one that only the picture shows, so words, which have counterparts, don't get it.
         concepts: what is unsafe about it.
         exceptions: benign words and phrases that contain one of its terms ("water gun").
-        loose: what says the harm only beside a concept of the category ("dead"): found together with one, never alone.
+        loose: what says the harm only beside a concept of the category ("dead"): found together with one, never alone;
+            a verb in its "-ing" or "-s" form beside a concept of any category.
         harmless: company in which its terms are harmless.
         lookalikes: harmless things that look like its concepts: the watch sets them against those.
     """

@@ -8,6 +8,7 @@ from .english import is_noun, kinds
 from .swap import swap
 from .words import Word
 
+_LIKE = ("themed", "inspired", "styled", "based")
 _VERY = ("most", "more", "very", "so", "too", "super", "really")
 _NUMBERS = ("two", "three", "four", "five", "six")
 _ALONE = (",", ".", ",,", ",.", ".,", "..")
@@ -105,5 +106,6 @@ def _drop(part: Part, i: int) -> None:
         start -= 1
     if start > 1 and words[start - 1].kind == "conjunction" and "ADJ" in kinds(words[start - 2].text):
         start -= 1
-    for word in words[start : i + 1]:
+    end = i + 2 if i + 1 < len(words) and words[i + 1].text in _LIKE else i + 1
+    for word in words[start:end]:
         word.new = ""

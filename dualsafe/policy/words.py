@@ -145,7 +145,9 @@ def _is_verb(text: str, before: Word | None, after: Word | None) -> bool:
     next_kind = CLOSED.get(after.text) if after else None
     if not found and text.endswith("ing") and after and follows:
         found = frozenset(["VERB"])
-    if "VERB" not in found or text in _THINGS or (after and after.text == "of" and "NOUN" in found | kinds(text[:-3])):
+    if text in _THINGS:
+        return before is not None and before.kind == "preposition" and next_kind == "determiner"
+    if "VERB" not in found or (after and after.text == "of" and "NOUN" in found | kinds(text[:-3])):
         return False
     if before is None:
         if after and text in _SHOW | _MAKE:
