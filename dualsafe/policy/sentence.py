@@ -55,6 +55,7 @@ def _cut_down(parts: list[Part], removed: list[bool], about: int) -> bool:
     cut = prose and any(word.happens for part in parts for word in part.words)
     cut = cut or any(removed[k] and (prose or _goes_on(parts[k], prose)) for k in range(about + 1, len(parts)))
     gone = placed = styled = False
+    first: int | None
     for k, part in enumerate(parts):
         if k > about:
             leads = removed[k] and bool(part.words) and part.words[0].new == ""
