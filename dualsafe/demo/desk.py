@@ -82,7 +82,7 @@ class Desk:
         return [with_ladder, [with_ladder if other is shown else other for other in drawn]]
 
     def show(self, shown: Shown, plain: bool, masked: bool) -> list[Any]:
-        """Fills `Stage.picture`: no picture stays beside a prompt that was refused."""
+        """What fills the stage: no picture stays beside a prompt that was refused."""
         if not isinstance(shown, DrawnPair):
             said = look.EMPTY if shown is None else look.refused(shown)
             return [None, said, gr.DownloadButton(interactive=False), gr.Column(visible=False), []]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from ..files import sha256_of, write_png
-from .session import DrawnPair, manifest
+from .session import DrawnPair
 
 SIDES = {"safe": "safe", "original": "unsafe original", "mask": "mask"}
 
 
 def pack(drawn: DrawnPair, folder: Path, model: str) -> Path:
     """Writes safe.png, original.png (marked in its PNG text), mask.png and manifest.json to a zip in `folder`."""
-    row = manifest(drawn, model)
+    row = {"model": model, **asdict(drawn.wish), **drawn.report.to_dict()}
     with TemporaryDirectory(dir=folder) as scratch:
         files = []
         for name, side in SIDES.items():

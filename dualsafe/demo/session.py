@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -220,8 +220,3 @@ def with_levels(policy: Policy, own: dict[str, float]) -> Policy:
         name: category.model_copy(update={"level": own.get(name)}) for name, category in policy.categories.items()
     }
     return policy.model_copy(update={"categories": categories})
-
-
-def manifest(drawn: DrawnPair, model: str) -> dict[str, Any]:
-    """Everything that drawing the pair again takes, and its report."""
-    return {"model": model, **asdict(drawn.wish), **drawn.report.to_dict()}
