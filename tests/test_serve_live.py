@@ -50,7 +50,7 @@ class Live:
             time.sleep(0.01)
 
     def ask(self, **body) -> httpx2.Response:
-        return httpx2.post(self.url + PATH, json={"prompt": BENIGN} | body, timeout=30)
+        return httpx2.post(self.url + PATH, json={"prompt": BENIGN} | body, timeout=120)
 
     def metric(self, name: str) -> float:
         lines = httpx2.get(f"{self.url}/metrics").text.splitlines()
@@ -126,10 +126,10 @@ def test_a_full_queue_sends_clients_away_for_a_while(live, pool):
 
 def test_a_request_that_takes_too_long_is_given_up(live, pool, caplog):
     gate = Gate()
-    with live(gate, timeout=2, max_batch=1) as server:
+    with live(gate, timeout=5, max_batch=1) as server:
         answers = [future.result() for future in [pool.submit(server.ask), pool.submit(server.ask)]]
         assert [answer.status_code for answer in answers] == [504, 504]
-        assert "within 2 s" in answers[0].json()["error"]["message"]
+        assert "within 5 s" in answers[0].json()["error"]["message"]
         assert server.metric("dualsafe_queue_pictures") == 0
         gate.opened.set()
         server.until("dualsafe_batch_pictures_sum", 1)
