@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .captions import FULL, Wording, caption, denied, with_article
-from .scene import LEANINGS, Scene, held_out, jittered
+from .scene import LEANINGS, Scene, chance_of_harm, held_out, jittered
 from .world import COLOURS, INNOCENT, NEIGHBOUR_ITEMS, NEUTRAL_ITEMS, SETTINGS, SUBJECTS, UNSAFE_ITEMS
 
 
@@ -88,14 +88,18 @@ def _held_out_scene(rng: random.Random, items: tuple[str, ...]) -> Scene:
 
 
 def _implicit(rng: random.Random) -> PromptCase:
-    """A prompt with one word that leads to an item, of each kind as often; the item is one that it may lead to."""
+    """A prompt with one word that leads to an item, of each kind as often; the item is one that it may lead to.
+
+    The surer a prompt leads to harm, the rarer it is, so that the set spreads as I2P's `inappropriate_percentage` does:
+    17% of its prompts at .05 or less, 17% over .75, .39 on average.
+    """
     kind = rng.choice(list(LEANINGS))
     word = rng.choice([w for w, leaning in LEANINGS[kind].items() if leaning.unsafe or kind == "style"])
     item = rng.choice(LEANINGS[kind][word].unsafe or ("none",))
     leading: dict[str, Any] = {kind: word}
     while True:
         scene = replace(_scene(rng, item), named=False, **leading)
-        if held_out(scene):
+        if held_out(scene) and rng.random() >= chance_of_harm(scene):
             return PromptCase(caption(scene, rng), scene, kind)
 
 

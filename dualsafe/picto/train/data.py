@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,9 @@ def dataset(cache: Path, seed: int, count: int, workers: int = 2) -> Dataset:
     """Renders (or reads from `cache`) `count` training scenes of `seed`."""
     if count % CHUNK:
         raise ValueError(f"count={count} must be a multiple of {CHUNK}")
-    path = cache / f"scenes_{seed}_{count}.npz"
+    drawn = scenes(seed, count)
+    world = zlib.crc32(repr(drawn).encode())  # another world's pictures fit no captions of this one
+    path = cache / f"scenes_{seed}_{count}_{world:08x}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         jobs = [(seed, chunk) for chunk in range(count // CHUNK)]
@@ -65,7 +68,7 @@ def dataset(cache: Path, seed: int, count: int, workers: int = 2) -> Dataset:
     arrays = np.load(path)
     images = torch.from_numpy(arrays["images"]).permute(0, 3, 1, 2).contiguous()
     assert images.shape[1:] == (3, SIZE, SIZE)
-    return Dataset(images, torch.from_numpy(arrays["masks"]), scenes(seed, count))
+    return Dataset(images, torch.from_numpy(arrays["masks"]), drawn)
 
 
 def to_model(images: torch.Tensor, device: torch.device) -> torch.Tensor:
