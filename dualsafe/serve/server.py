@@ -155,7 +155,6 @@ class Server(uvicorn.Server):
         """
         self._limited = True
         gc.freeze()  # what is loaded stays; to look through it again takes a second, in which nothing else runs
-        signal.signal(signal.SIGALRM, self._leave_late)
         self.run([listening])
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -179,7 +178,9 @@ class Server(uvicorn.Server):
         now = time.monotonic()
         self._end = min(self._end, now + (self._drain if self._told == 1 else 0))
         if self._limited:
-            signal.setitimer(signal.ITIMER_REAL, max(self._end + LATEST - now, 0.01))
+            late = threading.Timer(max(self._end + LATEST - now, 0.0), self._leave_late)
+            late.daemon = True
+            late.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         batcher = self._state.batcher
@@ -208,7 +209,7 @@ class Server(uvicorn.Server):
             server.close()
         await asyncio.sleep(0.15)  # what they ask is still on its way
 
-    def _leave_late(self, sig: int, frame: Any) -> None:
+    def _leave_late(self) -> None:
         with suppress(OSError):
             os.set_blocking(2, False)  # nobody may be reading there
             os.write(2, b"dualsafe: it took too long to stop, and some may have no answer\n")
