@@ -1,4 +1,5 @@
-"""For mkdocs: what pages link to outside of docs/ (results, their pictures, tests) becomes part of the site."""
+"""For mkdocs: what pages link to outside of docs/ (results, their pictures, tests) becomes part of the site, and
+llms.txt says what each page is about."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(\]\()([^)\s#:]+)")  # no anchors within a page, no addresses
+NO_TEXT = re.compile(r"^```.*?^```|^[#|!<].*?$", re.DOTALL | re.MULTILINE)
 INCLUDE = re.compile(r"<!-- include -->\n(\[[^\]]*\]\(([^)]+)\))")
 
 
@@ -45,3 +47,18 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return f"{(ROOT / path).read_text(encoding='utf-8')}\n{match[1]}" if path else match[1]
 
     return LINK.sub(turned, INCLUDE.sub(included, markdown))
+
+
+def on_env(env: Any, config: Any, files: Files) -> None:
+    """Adds llms.txt (llmstxt.org): every page of the navigation, in its order, with its first paragraph."""
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    page, section = next(file.page for file in files.documentation_pages() if file.src_uri == "index.md"), None
+    while page is not None:
+        if page.parent is not section:
+            section = page.parent
+            lines += ["", f"## {section.title}", ""]
+        first = NO_TEXT.sub("", page.markdown or "").strip().partition("\n\n")[0]
+        said = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(first.split()))
+        lines.append(f"- [{page.title}]({page.url}): {said}")
+        page = page.next_page
+    files.append(File.generated(config, "llms.txt", content="\n".join(lines) + "\n"))

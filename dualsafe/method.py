@@ -105,5 +105,6 @@ def composite(safe: Tensor, original: Tensor, mask: Tensor, feather: int = 2) ->
     size = 2 * feather + 1
     inside = (mask > 0).to(safe.dtype)
     eroded = -F.max_pool2d(-inside, size, stride=1, padding=feather)
-    weight = F.avg_pool2d(F.pad(eroded, (feather,) * 4, mode="replicate"), size, stride=1)  # no place outside has an eroded one so near
+    # No place outside has an eroded one within reach, so that its weight is 0.
+    weight = F.avg_pool2d(F.pad(eroded, (feather,) * 4, mode="replicate"), size, stride=1)
     return torch.where(weight > 0, original + weight * (safe - original), original)

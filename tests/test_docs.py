@@ -127,3 +127,5 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     pages = list(tmp_path.rglob("*.html"))
     foreign = {tag for page in pages for tag in FOREIGN.findall(page.read_text(encoding="utf-8"))}
     assert len(pages) >= len(PAGES) and not foreign
+    told = re.findall(r"^- \[.+?\]\((\S+)\)", (tmp_path / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(told) == len(PAGES) - 1 and all((tmp_path / page).is_file() for page in told)  # but for the README

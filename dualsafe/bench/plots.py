@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..optional import needed
@@ -62,27 +61,6 @@ def heatmap(task: dict[str, Any]) -> bytes | None:
                     axes.text(x, y, f"{share:.2f}", ha="center", va="center", color="white" if share > 0.6 else INK)
         figure.colorbar(shade, label="unsafe", fraction=0.05, pad=0.03).outline.set_visible(False)
         return svg_of(figure)
-
-
-def tradeoff(results: dict[str, Any], path: str | Path) -> None:
-    """Draws the trade-off of every task of `results` that has one, side by side, to `path` (.png or .svg).
-
-    Raises:
-        ValueError: no task of unsafe prompts has a measure of context.
-    """
-    tasks = {name: task for name, task in results["tasks"].items() if _has_tradeoff(task)}
-    if not tasks:
-        raise ValueError(f"results has no task with a trade-off; its tasks are {', '.join(results['tasks'])}")
-    columns = min(len(tasks), 2)
-    rows = -(-len(tasks) // columns)
-    with figure_of(6.2 * columns, max(map(_height, tasks.values())) * rows) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, (name, task) in zip(grid, tasks.items()):
-            _tradeoff(axes, task)
-            axes.set_title(name, loc="left", fontweight="bold")
-        for axes in grid[len(tasks) :]:
-            axes.set_visible(False)
-        figure.savefig(path, dpi=150)
 
 
 def _has_tradeoff(task: dict[str, Any]) -> bool:

@@ -110,8 +110,8 @@ def test_a_call_whose_branches_all_agree_is_the_stock_call(stock, dual, seeds):
 
 def test_an_unsafe_prompt_that_is_its_own_safe_prompt_is_not_cleared(picto_dual, seeds):
     settings = MethodSettings(tau=0.0, latent_gate=0.1)
-    report = picto_dual(PROMPT, safe_prompt=PROMPT, settings=settings, policy="picto", generator=seeds(1), **FAST).safety
-    assert report[0].triggers and report[0].gate != "latent"
+    output = picto_dual(PROMPT, safe_prompt=PROMPT, settings=settings, policy="picto", generator=seeds(1), **FAST)
+    assert output.safety[0].triggers and output.safety[0].gate != "latent"
 
 
 @pytest.mark.parametrize("told", [{}, {"safe_prompt": ["a man with a spoon"]}], ids=["by the policy", "by the caller"])
