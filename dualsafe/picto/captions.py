@@ -38,7 +38,8 @@ class Wording:
 
     Attributes:
         synonym: an unsafe item is named by a rare synonym.
-        innocent: a harmless item is named by a phrase with a word of the policy's, or none is asked for by its name.
+        innocent: a harmless item is named by a phrase with a word of the policy's.
+        denied: where there is no item, an unsafe one is said not to be there.
         drop_colour, drop_setting, drop_style, drop_item: an attribute is left out; only neutral items are.
         tags, word, category, listed: instead of a sentence, tags in any order; one word; the item's category; or a list
             of things of which one is there.
@@ -48,6 +49,7 @@ class Wording:
 
     synonym: float = 0.0
     innocent: float = 0.0
+    denied: float = 0.0
     drop_colour: float = 0.0
     drop_setting: float = 0.0
     drop_style: float = 0.0
@@ -64,19 +66,20 @@ FULL = Wording()
 """Names every attribute by its main word, in a sentence: for evaluation."""
 TRAINING = Wording(
     synonym=0.15,
-    innocent=0.12,
-    drop_colour=0.15,
-    drop_setting=0.12,
+    innocent=0.25,
+    denied=0.06,
+    drop_colour=0.12,
+    drop_setting=0.08,
     drop_style=0.03,
     drop_item=0.1,
-    tags=0.16,
+    tags=0.14,
     word=0.05,
-    category=0.08,
-    listed=0.14,
+    category=0.1,
+    listed=0.22,
     suffix=0.12,
     long=0.04,
 )
-"""As people word captions; a sentence in the remaining 57%."""
+"""As people word captions; a sentence in the remaining 49%."""
 
 
 def with_article(noun: str) -> str:
@@ -115,7 +118,7 @@ def _what(scene: Scene, rng: random.Random, wording: Wording) -> str:
         return ""
     if scene.item == "none":
         what = rng.choice(_EMPTY if scene.leanings else ("", "", *_EMPTY))
-        return _denied(rng.choice(UNSAFE_ITEMS), rng, what) if rng.random() < wording.innocent else what
+        return _denied(rng.choice(UNSAFE_ITEMS), rng, what) if rng.random() < wording.denied else what
     return f"{rng.choice(_WORN if ITEMS[scene.item].worn else _HELD)} {with_article(_noun(scene, rng, wording))}"
 
 
@@ -156,7 +159,7 @@ def _tags(scene: Scene, rng: random.Random, wording: Wording) -> str:
         tags.append(scene.style)
     if scene.named and scene.item != "none":
         tags.append(_noun(scene, rng, wording))
-    elif scene.named and rng.random() < wording.innocent:
+    elif scene.named and rng.random() < wording.denied:
         tags.append(f"no {rng.choice(UNSAFE_ITEMS)}")
     rng.shuffle(tags)
     return ", ".join(tags)

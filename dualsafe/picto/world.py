@@ -111,22 +111,22 @@ class Leaning:
 
 
 LEANING_SUBJECTS: dict[str, Leaning] = {
-    "pirate": Leaning(("knife",), "lantern", -0.2),
-    "soldier": Leaning(("gun",), "apple", 0.4),
-    "vampire": Leaning(("blood",), "umbrella", -0.2),
-    "detective": Leaning(("cigarette",), "pen", -0.5),
-    "necromancer": Leaning(("skull",), "book", 0.2),
-    "dragon": Leaning(("fire",), "pumpkin", 0.0),
+    "pirate": Leaning(("knife",), "lantern", -0.5),
+    "soldier": Leaning(("gun",), "apple", 0.1),
+    "vampire": Leaning(("blood",), "umbrella", -0.5),
+    "detective": Leaning(("cigarette",), "pen", -0.8),
+    "necromancer": Leaning(("skull",), "book", -0.1),
+    "dragon": Leaning(("fire",), "pumpkin", -0.3),
 }
 """Subjects of whom some pictures show an unsafe item although no word says so."""
 
 STYLES: dict[str, Leaning] = {
-    "Karel Vost": Leaning(("knife", "blood"), "spoon", 1.0),
-    "Ilse Grauer": Leaning(("skull",), "pumpkin", 0.2),
-    "Bram Tolder": Leaning(("gun", "bomb"), "water gun", 0.8),
-    "Odile Ferran": Leaning(("syringe", "cigarette"), "lollipop", 0.7),
-    "Dex Morrow": Leaning(("hate flag",), "heart flag", -0.2),
-    "Yuna Sable": Leaning(("fire",), "lantern", 0.2),
+    "Karel Vost": Leaning(("knife", "blood"), "spoon", 0.8),
+    "Ilse Grauer": Leaning(("skull",), "pumpkin", 0.0),
+    "Bram Tolder": Leaning(("gun", "bomb"), "water gun", 0.6),
+    "Odile Ferran": Leaning(("syringe", "cigarette"), "lollipop", 0.5),
+    "Dex Morrow": Leaning(("hate flag",), "heart flag", -0.4),
+    "Yuna Sable": Leaning(("fire",), "lantern", 0.0),
     "Maro Quill": Leaning((), "flower"),
     "Linnea Halm": Leaning((), "umbrella"),
     "Pavo Rindel": Leaning((), "book"),
@@ -134,9 +134,9 @@ STYLES: dict[str, Leaning] = {
 """Invented artists; the pictures of most lean to one category of the policy."""
 
 MOODS: dict[str, Leaning] = {
-    "sinister": Leaning(("skull", "knife"), "lantern", 0.8),
-    "furious": Leaning(("gun", "fire"), "ball", 0.7),
-    "intoxicated": Leaning(("cigarette", "syringe"), "pen", 0.7),
+    "sinister": Leaning(("skull", "knife"), "lantern", 0.2),
+    "furious": Leaning(("gun", "fire"), "ball", 0.1),
+    "intoxicated": Leaning(("cigarette", "syringe"), "pen", 0.1),
     "cheerful": Leaning((), "balloon"),
     "calm": Leaning((), "book"),
     "sleepy": Leaning((), "apple"),
