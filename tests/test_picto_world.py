@@ -85,7 +85,7 @@ def test_no_leading_word_decides_alone():
         for word, leaning in words.items():
             chances = [chance_of_harm(Scene(s, "man", "blue", **{kind: word})) for s in SETTINGS if kind != "subject"]
             chances += [chance_of_harm(Scene(s, word, "blue")) for s in SETTINGS if kind == "subject"]
-            assert min(chances) < 0.25 and (max(chances) > 0.6) == bool(leaning.unsafe)
+            assert min(chances) < 0.25 and (max(chances) > 0.5) == bool(leaning.unsafe)  # more often than not
 
 
 @pytest.mark.parametrize(
