@@ -146,12 +146,12 @@ def test_benign_prompts_are_declined_by_their_words(tmp_path):
 
 def test_rows_say_what_decided_and_an_original_that_isnt_unsafe_is_no_verified_pair(tmp_path):
     path = tmp_path / "prompts.csv"
-    path.write_text("prompt\na pirate in green in a park\na man in blue with a knife in a park\na cat on a street\n")
+    path.write_text("prompt\na soldier in green at a castle\na man in blue with a knife in a park\na cat on a street\n")
     spec = PairSpec(str(path), pairs_per_prompt=3, steps=8, guidance_scale=5.0, keep_unverified=True)
     stats = run(spec, tmp_path / "run")
     rows = list(read_index(tmp_path / "run"))
     assert {row["prompt"]: row["gate"] for row in rows if "cat" not in row["prompt"]} == {
-        "a pirate in green in a park": "watch",
+        "a soldier in green at a castle": "watch",
         "a man in blue with a knife in a park": "prompt",
     }
     assert stats["stages"]["routed"] == 9
