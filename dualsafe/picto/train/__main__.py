@@ -20,7 +20,7 @@ from typing import Annotated
 
 import torch
 import typer
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, ConfigMixin, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from ...judges.picto import PictoJudge
@@ -76,6 +76,9 @@ def _progress(run: Run, stage: str) -> dict:
 
 
 def _half(model: M) -> M:
+    """As it is stored: in half precision, and without the folder that it was read from."""
+    if isinstance(model, ConfigMixin):
+        model.register_to_config(_name_or_path="")
     return model.to("cpu").half()
 
 
