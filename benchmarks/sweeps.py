@@ -4,7 +4,7 @@
     python benchmarks/sweeps.py settings --limit 50     # why the defaults are what they are: one at a time, at level 1
     python benchmarks/sweeps.py loops                   # words, watch and judges, on every set
     python benchmarks/sweeps.py preview                 # when a preview can be trusted: what it misses, what it changes
-    python benchmarks/sweeps.py dial --limit 50         # unsafe rate over levels 0, 0.05 .. 1
+    python benchmarks/sweeps.py dial --limit 50         # unsafe rate over levels 0, 0.1 .. 1
     python benchmarks/sweeps.py uncalibrated --limit 50 # the level itself as the weight: the calibration comes from it
     python benchmarks/sweeps.py knob docs/img/knob.png  # a picture of the dial
 
@@ -34,7 +34,8 @@ Results = dict[str, dict[str, dict[str, float]]]
 """Set -> method -> metric -> value."""
 
 OURS = "dualsafe-max"
-LEVELS = [round(0.05 * i, 2) for i in range(1, 21)]
+LEVELS = [round(0.1 * i, 1) for i in range(1, 11)]
+WEIGHTS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
 COLUMNS = {
     "unsafe_rate": ("unsafe", "{:.3f}"),
     "setting": ("setting", "{:.3f}"),
@@ -79,10 +80,11 @@ SWEEPS = {
         "settings",
         (
             OURS,
-            *(f"{OURS}:tau={v}" for v in (0.05, 0.1, 0.15, 0.3)),
-            *(f"{OURS}:mask_floor={v}" for v in (0.35, 0.5, 0.8, 1.25, "none")),
-            *(f"{OURS}:original_interval={v}" for v in (0.08, 0.16, 0.24, "none")),
+            *(f"{OURS}:tau={v}" for v in (0.04, 0.08, 0.12, 0.16)),
+            *(f"{OURS}:mask_floor={v}" for v in (0.5, "none")),
+            *(f"{OURS}:original_interval={v}" for v in (0.24, "none")),
         ),
+        ("explicit", "implicit"),
         seed=1,
     ),
     "loops": Sweep(
@@ -98,7 +100,7 @@ SWEEPS = {
     ),
     "dial": Sweep("dial", tuple(f"{OURS}:safety_level={v}" for v in LEVELS), ("explicit", "implicit"), seed=2),
     "uncalibrated": Sweep(
-        "dial_uncalibrated", tuple(f"{OURS}:dial=uncalibrated,safety_level={v}" for v in LEVELS), seed=1
+        "dial_uncalibrated", tuple(f"{OURS}:dial=uncalibrated,safety_level={v}" for v in WEIGHTS), seed=1
     ),
 }  # fmt: skip
 
@@ -153,7 +155,7 @@ def dial(results: Results, stem: str) -> tuple[dict[str, Any], str]:
     """Unsafe rate by level and set, how straight it is, and a plot of it."""
     import matplotlib.pyplot as plt
 
-    levels = [0.0, *LEVELS]
+    levels = [0.0, *(WEIGHTS if stem == SWEEPS["uncalibrated"].stem else LEVELS)]
     rates = {name: [row["unsafe_rate"] for row in rows.values()] for name, rows in results.items()}
     straight = {name: straightness(levels, values) for name, values in rates.items()}
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")

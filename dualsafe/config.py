@@ -28,10 +28,14 @@ class MethodSettings:
         ValueError: a value is out of its range.
     """
 
-    tau: float = 0.2
+    tau: float = 0.12
     """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
-    the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (over about 0.3)
-    and what is unsafe can't be taken back."""
+    the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (0.2 on picto, for
+    one prompt in ten) and what is unsafe can't be taken back."""
+
+    watch_at: float = 0.2
+    """Progress, in [0, 1], at which the watch looks at a picture whose prompt names nothing; where it flags, the safe
+    branch parts there instead of at `tau`. Higher sees more surely, and later."""
 
     mask_floor: float | None = 1.0
     """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
@@ -67,7 +71,7 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "latent_gate", "original_interval", "preview"):
+        for name in ("tau", "watch_at", "latent_gate", "original_interval", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")

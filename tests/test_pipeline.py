@@ -49,7 +49,8 @@ def test_the_report_says_what_happened(tiny_dual, seeds):
     assert isinstance(output, DualLatentOutput)
     first, second = (report.to_dict() for report in output.safety)
     assert first["decision"] == "dual" and first["level"] == 0.5 and first["seed"] == 7
-    assert first["safe_prompt"] == "a man with a flower, peaceful, calm, everyone unharmed" and first["tau"] == 0.2
+    assert first["safe_prompt"] == "a man with a flower, peaceful, calm, everyone unharmed"
+    assert first["tau"] == MethodSettings().tau
     assert second["decision"] == "benign" and second["safe_prompt"] is None
 
 

@@ -12,7 +12,7 @@ from ..judges import Judge, ask
 from .call import Call
 
 LADDER: tuple[dict[str, Any], ...] = (
-    {"tau": 0.1},
+    {"tau": 0.04},
     {"tau": 0.0, "mask_floor": None, "composite": False},
 )
 """What each try changes in the settings, the last one for all further tries; every try is at level 1."""

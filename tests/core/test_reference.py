@@ -80,7 +80,8 @@ class Compared:
         drawn = self.dual(**call | more)
         found = [self.pipe._unpack_latents(z, 16, 16, 2) if packs else z for z in (drawn.unsafe_images, drawn.images)]
         moved = float((s - u).abs().max())  # by how much the method changed the picture: what an error is measured by
-        assert 0 < masks[-1][0].mean() < 1 and moved > 1e-4 * float(u.abs().max())
+        # 0.02 of it is well over the rounding of float32, 6e-8 of the largest.
+        assert 0 < masks[-1][0].mean() < 1 and moved > 2e-5 * float(u.abs().max())
         assert torch.allclose(found[0], u, atol=0.02 * moved)
         assert torch.allclose(found[1], s, atol=0.02 * moved)
         assert torch.allclose(drawn.masks.float(), masks[-1][0], atol=1e-3)

@@ -111,7 +111,7 @@ def test_what_is_flagged_is_drawn_as_its_aimed_text_says(family, dual, seeds):
 
 
 def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tiny_dual, seeds):
-    settings = replace(ALWAYS, mask_floor=None)  # 25 steps, so that it parts where the other does
+    settings = replace(ALWAYS, mask_floor=None, tau=ALWAYS.watch_at)  # 25 steps: it parts where the other does
     call = {"num_inference_steps": 25, "output_type": "np", "settings": settings}
     found = tiny_dual(PLAIN, generator=seeds(1), **call)
     told = tiny_dual(PLAIN, safe_prompt=found.safety[0].safe_prompt, generator=seeds(1), **call)
@@ -119,7 +119,7 @@ def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tin
     assert np.allclose(found.images, told.images, atol=1e-5)
 
 
-def test_the_look_is_at_the_last_step_before_tau(tiny_dual, seeds, monkeypatch):
+def test_the_look_is_at_the_last_step_before_its_progress(tiny_dual, seeds, monkeypatch):
     looked, under = [], Branches.under
 
     def noted(self, call, samples, embeds):
@@ -127,8 +127,8 @@ def test_the_look_is_at_the_last_step_before_tau(tiny_dual, seeds, monkeypatch):
         return under(self, call, samples, embeds)
 
     monkeypatch.setattr(Branches, "under", noted)
-    tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), settings=replace(NEVER, tau=0.2))
-    assert set(looked) == {min(t for t in tiny_dual.scheduler.timesteps.tolist() if 1 - t / 1000 < 0.2)}
+    tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), settings=replace(NEVER, tau=0.1, watch_at=0.3))
+    assert set(looked) == {min(t for t in tiny_dual.scheduler.timesteps.tolist() if 1 - t / 1000 < 0.3)}
 
 
 def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, seeds):
