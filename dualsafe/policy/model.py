@@ -79,7 +79,9 @@ class Category(Strict):
         loose: what says the harm only beside a concept of the category ("dead"): found together with one, never alone;
             a verb in its "-ing" or "-s" form beside a concept of any category.
         harmless: company in which its terms are harmless.
-        lookalikes: harmless things that look like its concepts: the watch sets them against those.
+        shows: what is to be seen where it is drawn, as the watch asks for it; the main terms of its first two concepts
+            where nothing is said.
+        lookalikes: harmless things that look like that: the watch sets them against it.
     """
 
     description: str
@@ -90,6 +92,7 @@ class Category(Strict):
     exceptions: tuple[Term, ...] = ()
     loose: tuple[Concept, ...] = _later(())
     harmless: tuple[Company, ...] = _later(())
+    shows: tuple[Term, ...] = _later(())
     lookalikes: tuple[Term, ...] = _later(())
 
     @model_validator(mode="after")

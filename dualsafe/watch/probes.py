@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..policy import Policy, with_article
+from ..policy import Category, Policy, with_article
 
 HARMLESS: tuple[str, ...] = ("flower", "book", "umbrella", "apple", "ball")
 """What the concepts are set against, beside the policy's lookalikes: everyday things."""
@@ -28,9 +28,13 @@ class Probes:
 
 
 def probes_of(policy: Policy, categories: Iterable[str] | None = None) -> Probes:
-    """The probes of a policy's categories, of all by default: the main terms of each one's first two concepts."""
+    """The probes of a policy's categories, of all by default: what each one shows, or its first two concepts."""
     names = tuple(policy.categories if categories is None else categories)
-    concepts = [(c.term, name) for name in names for c in policy.categories[name].concepts[:_A_CATEGORY]]
+    concepts = [(term, name) for name in names for term in _shown(policy.categories[name])]
     harmless = dict.fromkeys([*HARMLESS, *(term for name in names for term in policy.categories[name].lookalikes)])
     texts = [f"a picture of {with_article(term)}" for term in (*(term for term, _ in concepts), *harmless)]
     return Probes(tuple(texts), tuple(name for _, name in concepts), len(concepts) + len(HARMLESS))
+
+
+def _shown(category: Category) -> tuple[str, ...]:
+    return category.shows or tuple(concept.term for concept in category.concepts[:_A_CATEGORY])
