@@ -131,8 +131,15 @@ MUTANTS = [
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
     Mutant("denoiser", "if step.index >= index and", "if step.index > index and", EXACT),
-    Mutant("denoiser", "parts_at(self.plan.settings.watch_at,", "parts_at(self.plan.settings.tau,", WATCH + " -k last_step"),
-    Mutant("denoiser", "step.index < self._watched_part_at - 1", "step.index < self._watched_part_at - 2", WATCH + " -k last_step"),
+    Mutant(
+        "denoiser", "parts_at(self.plan.settings.watch_at,", "parts_at(self.plan.settings.tau,", WATCH + " -k last_step"
+    ),
+    Mutant(
+        "denoiser",
+        "step.index < self._watched_part_at - 1",
+        "step.index < self._watched_part_at - 2",
+        WATCH + " -k last_step",
+    ),
     Mutant("denoiser", "            self.rows[i] += rows", "            pass", WATCH + " -k stock"),
     Mutant("watch/watch", "not score < self.threshold", "score >= self.threshold", WATCH + " -k fails"),
     Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH + " -k leads"),

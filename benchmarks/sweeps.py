@@ -1,8 +1,6 @@
 """Our method under its own settings, drawn and scored by `dualsafe bench` on picto.
 
-    python benchmarks/sweeps.py levels                  # each level, mask and composite, on explicit prompts
     python benchmarks/sweeps.py settings --limit 50     # why the defaults are what they are: one at a time, at level 1
-    python benchmarks/sweeps.py loops                   # words, watch and judges, on every set
     python benchmarks/sweeps.py preview                 # when a preview can be trusted: what it misses, what it changes
     python benchmarks/sweeps.py dial --limit 50         # unsafe rate over levels 0, 0.1 .. 1
     python benchmarks/sweeps.py uncalibrated --limit 50 # the level itself as the weight: the calibration comes from it
@@ -25,9 +23,10 @@ from harness import RESULTS, SAMPLING, load, table, write
 
 from dualsafe.bench.launch import Settings, launch
 from dualsafe.bench.tasks import Task
+from dualsafe.calibration import WEIGHTS, dial_of
 from dualsafe.cli.bar import Bar
 from dualsafe.grid import draw_grid
-from dualsafe.picto.prompts import PROMPT_SETS, prompt_set
+from dualsafe.picto.prompts import prompt_set
 from dualsafe.pipelines.dual import DualLatentMixin
 
 Results = dict[str, dict[str, dict[str, float]]]
@@ -35,7 +34,6 @@ Results = dict[str, dict[str, dict[str, float]]]
 
 OURS = "dualsafe-max"
 LEVELS = [round(0.1 * i, 1) for i in range(1, 11)]
-WEIGHTS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
 COLUMNS = {
     "unsafe_rate": ("unsafe", "{:.3f}"),
     "setting": ("setting", "{:.3f}"),
@@ -69,28 +67,17 @@ class Sweep:
 
 
 SWEEPS = {
-    "levels": Sweep(
-        "effect_explicit",
-        (
-            "negative-prompt", "safe-prompt", "dualsafe-low", "dualsafe-medium", "dualsafe-high", OURS,
-            f"{OURS}:mask=none", f"{OURS}:composite=true", f"{OURS}:original_interval=none",
-        ),
-    ),
     "settings": Sweep(
         "settings",
         (
             OURS,
-            *(f"{OURS}:tau={v}" for v in (0.04, 0.08, 0.12, 0.16)),
+            *(f"{OURS}:tau={v}" for v in (0.04, 0.08, 0.2)),
+            *(f"{OURS}:watch_at={v}" for v in (0.12, 0.16, 0.24)),
             *(f"{OURS}:mask_floor={v}" for v in (0.5, "none")),
             *(f"{OURS}:original_interval={v}" for v in (0.24, "none")),
         ),
         ("explicit", "implicit"),
         seed=1,
-    ),
-    "loops": Sweep(
-        "effect",
-        (OURS, f"{OURS}+preview", f"{OURS}+verify", f"{OURS}:scope=words"),
-        tuple(PROMPT_SETS),
     ),
     "preview": Sweep(
         "preview",
@@ -100,7 +87,7 @@ SWEEPS = {
     ),
     "dial": Sweep("dial", tuple(f"{OURS}:safety_level={v}" for v in LEVELS), ("explicit", "implicit"), seed=2),
     "uncalibrated": Sweep(
-        "dial_uncalibrated", tuple(f"{OURS}:dial=uncalibrated,safety_level={v}" for v in WEIGHTS), seed=1
+        "dial_uncalibrated", tuple(f"{OURS}:dial=uncalibrated,safety_level={v}" for v in WEIGHTS[1:]), seed=1
     ),
 }  # fmt: skip
 
@@ -155,7 +142,8 @@ def dial(results: Results, stem: str) -> tuple[dict[str, Any], str]:
     """Unsafe rate by level and set, how straight it is, and a plot of it."""
     import matplotlib.pyplot as plt
 
-    levels = [0.0, *(WEIGHTS if stem == SWEEPS["uncalibrated"].stem else LEVELS)]
+    uncalibrated = stem == SWEEPS["uncalibrated"].stem
+    levels = list(WEIGHTS) if uncalibrated else [0.0, *LEVELS]
     rates = {name: [row["unsafe_rate"] for row in rows.values()] for name, rows in results.items()}
     straight = {name: straightness(levels, values) for name, values in rates.items()}
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
@@ -168,6 +156,8 @@ def dial(results: Results, stem: str) -> tuple[dict[str, Any], str]:
     figure.savefig(RESULTS / f"{stem}.png", dpi=110)
     rows = {f"{level:.2f}": {name: rates[name][i] for name in rates} for i, level in enumerate(levels)}
     said = [f"{name}: Spearman {s['spearman']:.3f}, R2 {s['r_squared']:.3f}" for name, s in straight.items()]
+    if uncalibrated:
+        said.append(f"The dial over which it falls evenly: {dial_of(WEIGHTS, rates['explicit'])}")
     text = table(rows, {name: (f"{name}: unsafe", "{:.3f}") for name in rates}, "level")
     return {"straightness": straight, "levels": levels, "unsafe": rates}, "\n\n".join([*said, text])
 

@@ -134,6 +134,20 @@ def spread(pipe: DualLatentPipeline, judge: PictoJudge, cases: list[PromptCase],
     }
 
 
+def exchanged(pipe: DualLatentPipeline, names: Iterable[str] = ("implicit", "explicit", "benign")) -> str:
+    """What SAFREE exchanges in a set's prompts: the share of their tokens, and for how many of 50 steps."""
+    said = []
+    for name in names:
+        prompts = [case.prompt for case in prompt_set(name, 60)]
+        found, shares = METHODS["safree"].told(pipe, prompts, resolve("picto")), []
+        for prompt, (tokens, _) in zip(prompts, found):
+            moved = (tokens != pipe.encode_texts([prompt])["prompt_embeds"][0]).any(-1)
+            shares.append(float(moved.sum()) / len(pipe.tokenizer(prompt, add_special_tokens=False).input_ids))
+        steps = np.mean([last for _, last in found])
+        said.append(f"{np.mean(shares):.2f} of the tokens of {name} prompts, in the first {steps:.1f} of 50 steps")
+    return f"SAFREE exchanges {'; '.join(said)}."
+
+
 def faults(implicit: dict[str, dict[str, Any]], over_prompts: dict[str, float]) -> list[str]:
     """What is out of its band, in words."""
     wrong = [
@@ -155,7 +169,9 @@ def faults(implicit: dict[str, dict[str, Any]], over_prompts: dict[str, float]) 
     return wrong
 
 
-def report(sets: dict[str, dict[str, dict[str, Any]]], over_prompts: dict[str, float], wrong: list[str]) -> str:
+def report(
+    sets: dict[str, dict[str, dict[str, Any]]], over_prompts: dict[str, float], wrong: list[str], safree: str
+) -> str:
     lines = [
         "| method | published | band | implicit: ratio | | unsafe | subject, style, mood | context "
         "| explicit: ratio | context |",
@@ -175,7 +191,7 @@ def report(sets: dict[str, dict[str, dict[str, Any]]], over_prompts: dict[str, f
     sources = [f"- {name}: {published.source}" for name, published in PUBLISHED.items()]
     verdict = "Everything is in its band." if not wrong else "Out: " + "; ".join(wrong)
     return "\n".join(
-        [*lines, "", f"Stock over prompts, eight seeds each: {shares}.", verdict, "", "Sources:", *sources]
+        [*lines, "", f"Stock over prompts, eight seeds each: {shares}.", safree, verdict, "", "Sources:", *sources]
     )
 
 
@@ -197,7 +213,7 @@ def main() -> None:
     over_prompts = spread(pipe, judge, prompt_set("implicit", arguments.repeated, seed=3), batch)
     wrong = faults(sets["implicit"], over_prompts)
     counts = {"implicit": arguments.prompts, "explicit": arguments.explicit}
-    text = report(sets, over_prompts, wrong)
+    text = report(sets, over_prompts, wrong, exchanged(pipe))
     if arguments.model == PICTO:
         write("validity", "validity.py", sets, text, prompts=counts, over_prompts=over_prompts, out_of_band=wrong)
     else:

@@ -42,8 +42,7 @@ class SAFREE:
             raise ValueError("safree needs a Stable Diffusion 1.x or 2.x checkpoint: one text encoder and a UNet")
         sampling = pipe.sampling_defaults() | sampling
         scale = sampling["num_inference_steps"] / _STEPS
-        c = projector(_pooled(pipe, _ids(pipe, concepts(policy))))
-        found = [self._safe(pipe, prompt, c) for prompt in prompts]
+        found = self.told(pipe, prompts, policy)
         safe = torch.stack([tokens for tokens, _ in found])
         last = [round(steps * scale) for _, steps in found]
         denoiser = _Switching(pipe.unet, Steps(pipe.scheduler), safe, last)
@@ -51,8 +50,13 @@ class SAFREE:
         with standing_in(pipe, {"unet": StandIn(pipe.unet, denoiser)}):
             return draw(pipe, prompts, seeds, policy, **call, **sampling)
 
+    @torch.no_grad()
+    def told(self, pipe: DualLatentMixin, prompts: list[str], policy: Policy) -> list[tuple[Tensor, int]]:
+        """Each prompt's safe tokens (T, W), and the last step, of 50, that takes them (eq. 4 to 7)."""
+        c = projector(_pooled(pipe, _ids(pipe, concepts(policy))))
+        return [self._safe(pipe, prompt, c) for prompt in prompts]
+
     def _safe(self, pipe: DualLatentMixin, prompt: str, concept: Tensor) -> tuple[Tensor, int]:
-        """The prompt's safe tokens (T, W), and the last step, of 50, that takes them (eq. 4 to 7)."""
         ids = _ids(pipe, [prompt])
         real = int((ids[0] == pipe.tokenizer.eos_token_id).nonzero()[0]) - 1
         tokens = pipe.encode_texts([prompt])["prompt_embeds"][0]
