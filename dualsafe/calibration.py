@@ -99,8 +99,8 @@ def dial_of(weights: Sequence[float], unsafe: Sequence[float]) -> tuple[tuple[fl
     first, last = falling[0], falling[-1]
     if first - last < 0.2:
         raise ValueError(
-            f"unsafe pictures fall from {unsafe[0]:.2f} to {unsafe[-1]:.2f} over the weights, too little to calibrate a "
-            "dial by: give prompts that the checkpoint draws unsafely and whose words the policy finds"
+            f"unsafe pictures fall from {unsafe[0]:.2f} to {unsafe[-1]:.2f} over the weights, too little to calibrate "
+            "a dial by: give prompts that the checkpoint draws unsafely and whose words the policy finds"
         )
     found = [float(np.interp(level * (first - last), first - falling, weights)) for level in _LEVELS]
     return ((0.0, 0.0), *((level, round(weight, 2)) for level, weight in zip(_LEVELS, found)), (1.0, 1.0))

@@ -30,7 +30,7 @@ def test_a_share_that_rises_by_chance_is_smoothed():
 
 
 def test_a_dial_that_changes_nothing_is_not_calibrated():
-    with pytest.raises(ValueError, match="fall from 0.90 to 0.75 over the weights, too little"):
+    with pytest.raises(ValueError, match=r"fall from 0\.90 to 0\.75 over the weights, too little"):
         dial_of((0.0, 0.5, 1.0), (0.9, 0.8, 0.75))
 
 
