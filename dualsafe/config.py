@@ -17,7 +17,7 @@ UNCALIBRATED: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
 CALIBRATED: tuple[tuple[float, float], ...] = (
     (0.0, 0.0), (0.05, 0.33), (0.25, 0.45), (0.5, 0.57), (0.75, 0.66), (0.95, 0.77), (1.0, 1.0),
 )  # fmt: skip
-"""Levels to weights by which the share of unsafe pictures falls evenly on picto: `benchmarks/sweeps.py uncalibrated`."""
+"""Levels to weights by which the share of unsafe pictures falls evenly, on picto: `sweeps.py uncalibrated`."""
 
 
 @dataclass(frozen=True)
