@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
+from typer.testing import CliRunner
 
 from dualsafe import MethodSettings
-from dualsafe.calibration import WEIGHTS, calibrate_dial, calibrated, dial_of, save
+from dualsafe.calibration import FILE, WEIGHTS, calibrate_dial, calibrated, dial_of, save
+from dualsafe.cli import app
 from dualsafe.judges import Verdict
 
 PROMPTS = [f"a knife, {i} cats" for i in range(20)]
@@ -61,3 +66,15 @@ def test_a_dial_is_calibrated_by_what_a_judge_sees_and_kept_beside_the_weights(t
 def test_prompts_without_a_word_of_the_policy_do_not_count(tiny_dual):
     with pytest.raises(ValueError, match="finds words in 1 of 3 prompts"):
         calibrate_dial(tiny_dual, [PROMPTS[0], "a dog", "a cat"], SeesTheOriginal(), num_inference_steps=9)
+
+
+def test_the_command_calibrates_the_watch_and_says_what_a_dial_needs(tmp_path):
+    tiny.stable_diffusion().save_pretrained(tmp_path / "model")
+    (tmp_path / "benign.txt").write_text("\n".join(f"a cat on {i} chairs" for i in range(20)))
+    asked = ["calibrate", str(tmp_path / "model"), "--prompts", str(tmp_path / "benign.txt"), "--steps", "2"]
+    refused = CliRunner().invoke(app, [*asked, "--judge", "picto"])
+    assert refused.exit_code == 2 and "--unsafe-prompts is missing" in refused.output
+    done = CliRunner().invoke(app, [*asked, "--device", "cpu"])
+    assert done.exit_code == 0 and "from 20 prompts" in done.output, done.output
+    kept = json.loads((tmp_path / "model" / FILE).read_text())
+    assert set(kept["settings"]) == {"watch"} and kept["prompts"] == 20

@@ -1,4 +1,4 @@
-"""SAFREE (Yoon et al., arXiv 2410.12761), the paper's algorithm: tokens off the concepts' span while they matter."""
+"""SAFREE (Yoon et al., arXiv 2410.12761): tokens off the concepts' span, while they matter; latents are left alone."""
 
 from __future__ import annotations
 
