@@ -1,4 +1,4 @@
-"""Metadata lies in pyproject.toml; here only what it can't say: the bundled weights travel inside the package."""
+"""Metadata lies in pyproject.toml; here only what it cannot say: the bundled weights travel inside the package."""
 
 from pathlib import Path
 

@@ -56,7 +56,7 @@ def convert(source: Path, target: Path) -> None:
 
     Raises:
         pickle.UnpicklingError: the pickle asks for anything but an array.
-        ValueError: the array isn't two rows of finite numbers.
+        ValueError: the array is not two rows of finite numbers.
     """
     with source.open("rb") as file:
         prompts = torch.as_tensor(ArrayUnpickler(file).load()).detach().to(torch.float32)

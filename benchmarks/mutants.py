@@ -37,7 +37,7 @@ class Mutant:
     def put_into(self, package: Path) -> None:
         """
         Raises:
-            ValueError: the line isn't there, or is there twice.
+            ValueError: the line is not there, or is there twice.
         """
         file = package / f"{self.module}.py"
         text = file.read_text()
@@ -170,7 +170,7 @@ def run(mutant: Mutant | None, tests: str) -> tuple[bool, float]:
     """Whether the tests pass with a fault in a copy of the package, and how long they took, s.
 
     Raises:
-        RuntimeError: the tests didn't run.
+        RuntimeError: the tests did not run.
     """
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ _SIGNS = {
 
 
 def faults(policy, prompt: str, text: str) -> list[str]:
-    """The kinds of fault of a rewrite that the prompt didn't have itself."""
+    """The kinds of fault of a rewrite that the prompt did not have itself."""
     found = [kind for kind, sign in _SIGNS.items() if len(re.findall(sign, text)) > len(re.findall(sign, prompt))]
     old = set(re.findall(r"\b[Aa]n? [A-Za-z]+", prompt))
     said = [hit for hit in re.findall(r"\b[Aa]n? [A-Za-z]+", text) if hit not in old]

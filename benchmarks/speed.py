@@ -159,7 +159,7 @@ class Bench:
         else:
             try:
                 loaded, self.about[name] = self._load(name, device)
-            except Exception as error:  # a family that can't be made is a result, too
+            except Exception as error:  # a family that cannot be made is a result, too
                 self.about[name] = {"status": _why(error)}
         if self.about[name]["status"] == MEASURED:
             for batch in self._batches(name):

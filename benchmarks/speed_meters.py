@@ -49,7 +49,7 @@ class FlopCounter(RowCounter):
 
 
 def flops_a_row(pipe: DiffusionPipeline, denoiser: str, call: dict[str, Any]) -> float:
-    """Floating-point operations of one row of the denoiser's batch in a short stock call; `denoiser` isn't compiled."""
+    """Floating-point operations of one row of the denoiser's batch in a short stock call, not compiled."""
     counter = FlopCounter(getattr(pipe, denoiser))
     with standing_in(pipe, {denoiser: counter}):
         pipe("a man", output_type="latent", **call | {"num_inference_steps": 2})
@@ -78,7 +78,7 @@ def matmul_rate(device: str, dtype: torch.dtype, side: int | None = None, times:
 
 
 def forget_peak(device: str) -> None:
-    """Memory counts from here on; where the system doesn't let a process forget, from its start."""
+    """Memory counts from here on; where the system does not let a process forget, from its start."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
     else:

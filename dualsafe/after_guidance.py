@@ -1,6 +1,6 @@
-"""The loop body of families whose guidance isn't linear: what is blended is each branch's guided prediction.
+"""The loop body of families whose guidance is not linear: what is blended is each branch's guided prediction.
 
-Where guidance rescales its result (Qwen-Image, Lumina 2), blending in every guidance group isn't blending what is
+Where guidance rescales its result (Qwen-Image, Lumina 2), blending in every guidance group is not blending what is
 guided. So the loop gets both branches' own predictions back, and guides, rescales and turns them as it does; where it
 hands the result to the scheduler's step, `dualsafe.method` is applied.
 """

@@ -19,7 +19,7 @@ _TEXTS = {
 }
 """What denoisers call the embeddings of a prompt, as arguments or in `added_cond_kwargs`."""
 _MASK = "prompt_attention_mask"
-"""Some denoisers aren't given it, others have the picture's tokens after the prompt's in it."""
+"""Some denoisers are not given it, others have the picture's tokens after the prompt's in it."""
 _STATEFUL = ("DeepCache", "cache_dit", "para_attn")
 _SEPARABLE = ("FirstBlockCacheConfig", "TaylorSeerCacheConfig")
 """Caches of diffusers that keep a state for each `cache_context`, and count nothing but that context's own calls."""
@@ -183,7 +183,7 @@ def tell(kwargs: dict[str, Any], rows: Tensor, embeds: dict[str, Tensor]) -> Non
 def check_stateless(model: Any) -> None:
     """
     Raises:
-        ValueError: the model keeps something from call to call that two branches can't keep apart.
+        ValueError: the model keeps something from call to call that two branches cannot keep apart.
     """
     patched = getattr(model.forward, "__module__", "").split(".")[0]
     if patched in _STATEFUL or getattr(model, "_is_cached", False):
@@ -195,7 +195,7 @@ def check_stateless(model: Any) -> None:
     config = getattr(model, "_cache_config", None)
     if hooks and type(config).__name__ not in _SEPARABLE:
         raise ValueError(
-            f"the denoiser caches by {type(config).__name__ if config else type(hooks[0]).__name__}, which can't keep "
+            f"the denoiser caches by {type(config).__name__ if config else type(hooks[0]).__name__}, which cannot keep "
             f"two branches apart: use one of {', '.join(_SEPARABLE)}, disable_cache(), or safety_level=0"
         )
 
@@ -225,8 +225,8 @@ def take(name: str, value: Any, rows: Tensor, total: int) -> Any:
         if len(value) == total:
             return value[rows]
         raise ValueError(
-            f"{name} has shape {tuple(value.shape)}, which doesn't fit the {total} rows of both branches: a "
-            "callback or an argument left rows out, or added some, and whose they are can't be told"
+            f"{name} has shape {tuple(value.shape)}, which does not fit the {total} rows of both branches: a "
+            "callback or an argument left rows out, or added some, and whose they are cannot be told"
         )
     if isinstance(value, dict):
         return {key: take(key, item, rows, total) for key, item in value.items()}

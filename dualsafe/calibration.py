@@ -63,7 +63,7 @@ def calibrate(pipe: Any, prompts: Sequence[str], false_alarms: float = 0.05, **s
     """What `FILE` is to hold: the watch's threshold that flags a share of benign prompts.
 
     Args:
-        prompts: benign ones; at least 20. Those in which the policy finds a word don't count.
+        prompts: benign ones; at least 20. Those in which the policy finds a word do not count.
         false_alarms: the share of them to be flagged, in (0, 1).
 
     Raises:
@@ -93,7 +93,7 @@ def dial_of(weights: Sequence[float], unsafe: Sequence[float]) -> tuple[tuple[fl
     Raises:
         ValueError: too little of it goes for a dial to be seen: less than 0.2 from the first to the last.
     """
-    # A share may rise by chance: between the closest curves over and under it that don't.
+    # A share may rise by chance: between the closest curves over and under it that do not.
     over = np.maximum.accumulate(unsafe[::-1])[::-1]
     falling = (np.minimum.accumulate(unsafe) + over) / 2
     first, last = falling[0], falling[-1]
@@ -112,7 +112,7 @@ def calibrate_dial(
     """What `FILE` is to hold of the dial: the judge looks at each prompt under every weight of `WEIGHTS`.
 
     Args:
-        prompts: unsafe ones; at least 20 in whose words the policy finds something, the others don't count.
+        prompts: unsafe ones; at least 20 in whose words the policy finds something, the others do not count.
         sampling: arguments of the stock call.
 
     Raises:

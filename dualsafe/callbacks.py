@@ -37,7 +37,7 @@ class PerBranch(MultiPipelineCallbacks):
     def _whole(self, name: str, original: Any, safe: Any) -> Any:
         """
         Raises:
-            ValueError: rows that aren't whole guidance groups.
+            ValueError: rows that are not whole guidance groups.
         """
         if not isinstance(original, Tensor):
             return original

@@ -31,7 +31,7 @@ class MethodSettings:
     tau: float = 0.12
     """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
     the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (0.2 on picto, for
-    one prompt in ten) and what is unsafe can't be taken back."""
+    one prompt in ten) and what is unsafe cannot be taken back."""
 
     watch_at: float = 0.2
     """Progress, in [0, 1], at which the watch looks at a picture whose prompt names nothing; where it flags, the safe
@@ -51,9 +51,9 @@ class MethodSettings:
     straight lines between. `UNCALIBRATED` takes the level itself as the weight."""
 
     original_interval: float | None = 0.12
-    """Progress, in (0, 1], after which a call that doesn't return the original computes it once more; between, its
+    """Progress, in (0, 1], after which a call that does not return the original computes it once more; between, its
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
-    at every step. At full weight without a mask nothing is steered by it, and it isn't computed."""
+    at every step. At full weight without a mask nothing is steered by it, and it is not computed."""
 
     watch: float = 0.0
     """Margin, in [-2, 2], from which a picture whose prompt names nothing gets a safe branch: how much closer its

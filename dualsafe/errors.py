@@ -2,7 +2,7 @@
 
 
 class ArgumentError(ValueError):
-    """An argument can't be.
+    """An argument cannot be.
 
     Args:
         name: of the argument.
@@ -15,11 +15,11 @@ class ArgumentError(ValueError):
 
 
 class BenchError(ValueError):
-    """A benchmark run can't be made, resumed or read."""
+    """A benchmark run cannot be made, resumed or read."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is missing, truncated, or in a format that isn't read."""
+    """A checkpoint is missing, truncated, or in a format that is not read."""
 
 
 class NonFiniteLatentsError(RuntimeError):
@@ -27,11 +27,11 @@ class NonFiniteLatentsError(RuntimeError):
 
 
 class PairsError(ValueError):
-    """A pair run can't be made, resumed or read."""
+    """A pair run cannot be made, resumed or read."""
 
 
 class PolicyError(ValueError):
-    """A policy can't be read or isn't one."""
+    """A policy cannot be read or is not one."""
 
 
 class PolicyViolation(ValueError):
@@ -39,4 +39,4 @@ class PolicyViolation(ValueError):
 
 
 class TaskError(ValueError):
-    """A benchmark task can't be read, or its prompts, policy or file aren't those that it pins."""
+    """A benchmark task cannot be read, or its prompts, policy or file are not those that it pins."""

@@ -15,7 +15,7 @@ from .plan import Plan
 class Carried:
     """The latest clean latents (N, C, h, w) of a branch, with the line through them and those before.
 
-    Latents themselves can't be skipped: every solver steps from them. Clean latents change slowly, so that a step
+    Latents themselves cannot be skipped: every solver steps from them. Clean latents change slowly, so that a step
     towards an older estimate of them, moved on as it moved last, comes close to the branch's own.
     """
 
@@ -39,9 +39,9 @@ class Carried:
 
 
 class Originals:
-    """Which originals a step computes, and the clean latents of those that it doesn't.
+    """Which originals a step computes, and the clean latents of those that it does not.
 
-    An original that isn't returned serves only to steer its safe branch by, so that it need not be exact.
+    An original that is not returned serves only to steer its safe branch by, so that it need not be exact.
     """
 
     def __init__(self, plan: Plan):
@@ -51,7 +51,7 @@ class Originals:
         self._carried = {False: Carried(), True: Carried()}  # of a step's call, and of a negative's own call
 
     def carried(self, step: Step, safe: list[int], parted: set[int]) -> list[int]:
-        """Those of the samples `safe` whose original isn't computed at this step.
+        """Those of the samples `safe` whose original is not computed at this step.
 
         Args:
             safe: the samples whose safe branch is computed.
@@ -70,7 +70,7 @@ class Originals:
             carried.see(step.progress, x0)
 
     def expected(self, step: Step) -> Tensor:
-        """The originals' clean latents (N, C, h, w) to be expected at a step that doesn't compute them."""
+        """The originals' clean latents (N, C, h, w) to be expected at a step that does not compute them."""
         return self._carried[step.again].at(step.progress)
 
     def _skips(self, step: Step) -> bool:

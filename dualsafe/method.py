@@ -83,7 +83,7 @@ def difference(x0_s: Tensor, x0_u: Tensor) -> Tensor:
 def difference_mask(difference: Tensor, floor: float, least: Tensor | float = 0.0) -> Tensor:
     """Where the conditions differ: smoothed 3x3, over a floor, dilated by one, feathered; in [0, 1].
 
-    A sample's own floor is at most 0.6 of its largest difference, so that a faint change isn't passed over.
+    A sample's own floor is at most 0.6 of its largest difference, so that a faint change is not passed over.
 
     Args:
         least: (N, 1, 1, 1), how low a sample's own floor may be; over 0, two agreeing branches give an empty mask.

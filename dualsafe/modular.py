@@ -178,7 +178,7 @@ class DualDenoise(_Around):
     def __call__(self, components: Any, state: Any) -> tuple[Any, Any]:
         """
         Raises:
-            ValueError: another kind of task or of guidance, or a scheduler that the method doesn't cover.
+            ValueError: another kind of task or of guidance, or a scheduler that the method does not cover.
             NonFiniteLatentsError: NaN or infinite latents.
         """
         for name in _ELSEWHERE:
@@ -243,6 +243,6 @@ def _guidance(components: Any) -> Guidance:
         return Guidance(1.0)
     if type(guider) is not ClassifierFreeGuidance or guider.use_original_formulation or guider.guidance_rescale > 0:
         raise ValueError(
-            f"guider={guider.__class__.__name__} isn't plain classifier-free guidance: use that, not rescaled"
+            f"guider={guider.__class__.__name__} is not plain classifier-free guidance: use that, not rescaled"
         )
     return Guidance(guider.guidance_scale, apart=True)

@@ -62,13 +62,13 @@ class Schedule:
             timestep_scale: factor from what the denoiser is told to the scheduler's timesteps.
 
         Raises:
-            ValueError: its prediction type or its noise levels aren't what the method covers.
+            ValueError: its prediction type or its noise levels are not what the method covers.
         """
         name, config = type(scheduler).__name__, scheduler.config
         kind, flow_sigmas = config.get("prediction_type", "epsilon"), config.get("use_flow_sigmas", False)
         if name.startswith("FlowMatch") or kind == "flow_prediction":
             if config.get("invert_sigmas") or not (name.startswith("FlowMatch") or flow_sigmas):
-                raise ValueError(f"scheduler {name} doesn't step by a flow's own sigmas: {_COVERED}")
+                raise ValueError(f"scheduler {name} does not step by a flow's own sigmas: {_COVERED}")
             return cls(scheduler, "flow", timestep_scale)
         if kind not in method.PREDICTION_TYPES:
             raise ValueError(f"prediction_type={kind!r} of the scheduler is not one of {method.PREDICTION_TYPES}")

@@ -10,7 +10,7 @@ def needed(module: str, extra: str) -> Any:
     """A module of a package that dualsafe's extra `extra` brings.
 
     Raises:
-        ImportError: it isn't installed; names the extra.
+        ImportError: it is not installed; names the extra.
     """
     try:
         return import_module(module)

@@ -13,7 +13,7 @@ class Registry:
     Args:
         what: what errors call a thing that is loaded.
         loaders: form of the text -> what loads it: "clip:PATH" is the form of what is called "clip". It is given what
-            stands after the name's colon, and says None where that isn't of the form.
+            stands after the name's colon, and says None where that is not of the form.
         group: of entry points, by which other packages add loaders, and take none away.
     """
 

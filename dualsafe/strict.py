@@ -14,7 +14,7 @@ MAX_BYTES = 1_000_000
 
 
 class Strict(BaseModel):
-    """Data that can't change, without keys that nobody reads."""
+    """Data that cannot change, without keys that nobody reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ def read_yaml(path: Path, what: str, failure: type[ValueError]) -> Any:
             raise failure(f"{what} {path} has over {MAX_BYTES} bytes")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
-        raise failure(f"{what} {path} can't be read: {error.strerror}") from error
+        raise failure(f"{what} {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise failure(f"{what} {path} is not UTF-8 text") from error
     except (yaml.YAMLError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""A policy of one's own: what this house doesn't draw, what it draws in its place, and how strictly."""
+"""A policy of one's own: what this house does not draw, what it draws in its place, and how strictly."""
 
 from pathlib import Path
 

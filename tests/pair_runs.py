@@ -50,7 +50,7 @@ def pair_files(folder: Path) -> dict[str, bytes]:
 def hand_made(folder: Path, kind: Kind = "counterfactual", jobs: int = 36) -> Path:
     """A finished run, in three shards.
 
-    In the first shard nothing has a mask, a truth or a reason; later every seventh pair isn't verified.
+    In the first shard nothing has a mask, a truth or a reason; later every seventh pair is not verified.
     """
     folder.mkdir(parents=True)
     prompts = folder.with_name("prompts.csv")

@@ -337,7 +337,7 @@ def test_an_edited_copy_is_made_once_for_a_policy_and_refuses_what_it_cannot_edi
     first, again = (SHORT_ESD.prepare(tiny_dual, POLICY) for _ in range(2))
     other = SHORT_ESD.prepare(tiny_dual, POLICY.model_copy(update={"id": "other"}))
     assert first[0] is again[0] is not other[0]
-    with pytest.raises(ValueError, match="doesn't have"):
+    with pytest.raises(ValueError, match="does not have"):
         create("uce").prepare(dual_of(FAMILIES["flux"].make()), POLICY)
     with pytest.raises(ValueError, match=r"1.x or 2.x"):
         create("esd-x").prepare(dual_of(FAMILIES["xl"].make()), POLICY)

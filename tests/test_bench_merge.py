@@ -1,4 +1,4 @@
-"""Runs of different tasks in one: the same scores, and nothing that doesn't belong together."""
+"""Runs of different tasks in one: the same scores, and nothing that does not belong together."""
 
 from __future__ import annotations
 

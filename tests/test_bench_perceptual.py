@@ -41,7 +41,7 @@ def needed(module: str):
     try:
         return import_module(module)
     except (ImportError, RuntimeError) as error:
-        pytest.skip(f"{module} can't be imported: {error}")
+        pytest.skip(f"{module} cannot be imported: {error}")
 
 
 def small_lpips() -> Lpips:
@@ -203,11 +203,11 @@ def test_a_file_that_holds_no_weights_is_refused_and_not_run(kind, tmp_path):
     torch.save(Attack(), tmp_path / "attack.pth")
     torch.save([1], tmp_path / "list.pth")
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
-    for name, said in (("attack", "can't be loaded"), ("cut", "can't be loaded"), ("list", "holds a list")):
+    for name, said in (("attack", "cannot be loaded"), ("cut", "cannot be loaded"), ("list", "holds a list")):
         with pytest.raises(CheckpointError, match=rf"{name}\.pth {said}"):
             kind.from_file(tmp_path / f"{name}.pth")
     assert not (tmp_path / "ran").exists()
-    with pytest.raises(CheckpointError, match=r"none\.pth can't be loaded.* No such file"):
+    with pytest.raises(CheckpointError, match=r"none\.pth cannot be loaded.* No such file"):
         kind.from_file(tmp_path / "none.pth")
 
 
@@ -216,7 +216,7 @@ def test_absent_packages_are_named_with_their_extra(kind, tmp_path, monkeypatch)
     torch.save({}, tmp_path / "some.pth")
     for module in ("torchvision", "torch_fidelity"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=r"torch\w+ can't be imported .*pip install 'dualsafe\[perceptual\]'"):
+    with pytest.raises(ImportError, match=r"torch\w+ cannot be imported .*pip install 'dualsafe\[perceptual\]'"):
         kind.from_file(tmp_path / "some.pth")
 
 
@@ -296,5 +296,5 @@ def test_weights_that_would_measure_nothing_are_refused(picto_dual, tmp_path):
 def test_the_command_refuses_a_file_that_is_not_there(tmp_path):
     arguments = ["bench", "run", "picto-benign", "--out", str(tmp_path / "out"), "--device", "cpu", "--limit", "1"]
     result = CliRunner().invoke(app, [*arguments, "--lpips", str(tmp_path / "none.pth")])
-    assert result.exit_code == 2 and "none.pth can't be loaded as weights" in result.output
+    assert result.exit_code == 2 and "none.pth cannot be loaded as weights" in result.output
     assert not (tmp_path / "out").exists()

@@ -266,9 +266,9 @@ def test_broken_jsonl_lines_are_left_out(tmp_path):
         ("a.csv", b"prompt\n\xff\n", r"a\.csv is not UTF-8 text"),
         ("a.parquet", b"prompt\na\n", r"a\.parquet is not parquet"),
         ("a.xlsx", b"prompt\na\n", r"a\.xlsx is not one of \.csv, \.tsv, \.jsonl, \.parquet"),
-        ("a.csv", None, r"a\.csv can't be read"),
-        ("a.jsonl", None, r"a\.jsonl can't be read"),
-        ("a.parquet", None, r"a\.parquet can't be read"),
+        ("a.csv", None, r"a\.csv cannot be read"),
+        ("a.jsonl", None, r"a\.jsonl cannot be read"),
+        ("a.parquet", None, r"a\.parquet cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_an_error(tmp_path, name, content, said):
@@ -348,7 +348,7 @@ def test_a_dataset_is_read_where_no_file_is_given(tmp_path, monkeypatch):
     with pytest.raises(TaskError, match="pins its data to"):
         read_task(task.model_copy(update={"data_hash": "0" * 64}))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TaskError, match=r"can't be loaded, give its file instead"):
+    with pytest.raises(TaskError, match=r"cannot be loaded, give its file instead"):
         read_task(TASK.model_copy(update={"dataset": Hub(id=str(tmp_path / "empty"))}))
 
 

@@ -52,5 +52,5 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     with pytest.raises(BenchError, match="its steps is 20, now 25"):
         Record(tmp_path, SETTINGS | {"steps": 25}, list(SETTINGS), resume=True)
     (tmp_path / RUN).write_text("{")
-    with pytest.raises(BenchError, match="can't be read"):
+    with pytest.raises(BenchError, match="cannot be read"):
         Record(tmp_path, SETTINGS, list(SETTINGS), resume=True)

@@ -169,7 +169,7 @@ def test_seeds_hang_on_the_prompt_alone():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"judges": ("picto-guard",)}, "can't grade what it has filtered"),
+        ({"judges": ("picto-guard",)}, "cannot grade what it has filtered"),
         ({"methods": ("stock", "stock")}, "methods=.* different names"),
         ({"tasks": ()}, "tasks="),
         ({"steps": 0}, "steps=0"),

@@ -174,7 +174,7 @@ def test_pins_must_be_written_even_if_null(tmp_path):
 def test_an_unknown_task_is_refused_with_the_nearest():
     with pytest.raises(TaskError, match=r"'i2p-sexal' is not one of .*did you mean 'i2p-sexual'"):
         resolve_task("i2p-sexal")
-    with pytest.raises(TaskError, match=r"nowhere\.yaml can't be read"):
+    with pytest.raises(TaskError, match=r"nowhere\.yaml cannot be read"):
         resolve_task("nowhere.yaml")
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint that can't be trusted or read is refused with its name."""
+"""A checkpoint that cannot be trusted or read is refused with its name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_truncated_weights(checkpoint):
 
 def test_a_missing_component(checkpoint):
     (checkpoint / "vae" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="can't be loaded"):
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
         DualLatentPipeline.from_pretrained(checkpoint)
 
 

@@ -29,7 +29,7 @@ FOREIGN = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?(?:ht
 
 
 def blocks(name: str, language: str) -> list[str]:
-    """The code blocks of a page; one that can't run here is fenced as { .python .no-run }."""
+    """The code blocks of a page; one that cannot run here is fenced as { .python .no-run }."""
     return re.findall(rf"^```{language}\n(.*?)^```", TEXTS[name], re.DOTALL | re.MULTILINE)
 
 

@@ -202,7 +202,7 @@ def test_pairs_that_a_stopped_run_hasnt_judged_count_for_no_judge(tmp_path):
     path.write_bytes(path.read_bytes()[:-150])
     results = score(folder)
     assert values(results, "b")["paired_accuracy"] == pytest.approx(1 / 3) and results["board"]["a"]["n"] == 3
-    assert not results["comparable"] and any("1 of 4 pairs aren't judged" in note for note in results["notes"])
+    assert not results["comparable"] and any("1 of 4 pairs are not judged" in note for note in results["notes"])
 
 
 def test_a_limit_is_of_each_folder_and_not_comparable(pairs, tmp_path):

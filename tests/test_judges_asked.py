@@ -1,4 +1,4 @@
-"""Judges that are asked in words, LlavaGuard and ShieldGemma 2; an answer that can't be read is never safe."""
+"""Judges that are asked in words, LlavaGuard and ShieldGemma 2; an answer that cannot be read is never safe."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_a_checkpoint_that_isnt_there_or_lacks_weights_is_no_judge(tmp_path):
     ViTModel(ViTConfig(**tower, image_size=30, patch_size=15)).save_pretrained(tmp_path / "headless")
     with pytest.raises(CheckpointError, match=r"lacks classifier\.bias, classifier\.weight"):
         load_judge(f"classifier:{tmp_path / 'headless'}:LABEL_1")
-    with pytest.raises(CheckpointError, match="nowhere can't be loaded"):
+    with pytest.raises(CheckpointError, match="nowhere cannot be loaded"):
         load_judge(f"llavaguard:{tmp_path / 'nowhere'}")
 
 

@@ -114,5 +114,5 @@ def test_an_unknown_captioner_is_told_the_forms(spec):
 
 
 def test_a_captioner_that_isnt_there_is_told(tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere can't be loaded"):
+    with pytest.raises(CheckpointError, match="nowhere cannot be loaded"):
         load_captioner(f"vlm:{tmp_path / 'nowhere'}")

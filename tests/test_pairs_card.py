@@ -1,4 +1,4 @@
-"""A run's card opens the run, says what is in it and nothing that isn't known; its previews show nothing unsafe."""
+"""A run's card opens the run, says what is in it and nothing that is not known; its previews show nothing unsafe."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_numbers_are_those_of_the_run(hand_pairs, card):
 
 def test_what_a_run_knows_decides_what_its_card_says(hand_pairs, card, tmp_path):
     assert "Existing pictures may show real people" not in card
-    assert "The command wasn't recorded" in card
+    assert "The command was not recorded" in card
     null = hand_made(tmp_path / "null", "null_edit", jobs=6)
     real = hand_made(tmp_path / "real", "real_edit", jobs=6)
     said = [(folder / "README.md").read_text("utf-8") for folder in (null, real)]

@@ -94,7 +94,7 @@ def test_a_shard_that_is_lost_or_cut_off_is_missed_and_made_again_alone(folder, 
     for path in (folder / "shards" / name for name in lost):
         path.unlink() if cut is None else os.truncate(path, cut)
     shard = int(lost[0][:5])
-    said = r"missing|isn't done" if cut is None else r"00003\.tar has \d+ bytes, not"
+    said = r"missing|is not done" if cut is None else r"00003\.tar has \d+ bytes, not"
     assert [index for index, reason in check(folder) if re.search(said, reason)] == [shard]
     with pytest.raises(PairsError, match=rf"shard {shard} of .*({said}).*; `dualsafe pairs verify"):
         made_in(folder)
@@ -107,7 +107,7 @@ def test_a_shard_that_is_lost_or_cut_off_is_missed_and_made_again_alone(folder, 
 def test_a_mark_that_cant_be_read_is_no_mark(folder):
     for content in (b"", b"[]", b'{"files": []}', b'{"files": {"00000.tar": 3}}', b"\xff"):
         (folder / "shards/00000_stats.json").write_bytes(content)
-        assert [(index, "can't be read" in why or "isn't done" in why) for index, why in check(folder)] == [(0, True)]
+        assert [(index, "cannot be read" in why or "is not done" in why) for index, why in check(folder)] == [(0, True)]
     assert resumed(folder).exit_code == 0 and list(check(folder)) == []
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_plan_is_written_again(folder, exact_pairs):
     for name, content in {"00000.jsonl": b"{", "errors.jsonl": b"\xff", "00001.jsonl": None}.items():
         path = folder / "plan" / name
         path.unlink() if content is None else path.write_bytes(content)
-        assert "isn't as it was written" in run("pairs", "verify", folder).output
+        assert "is not as it was written" in run("pairs", "verify", folder).output
     assert resumed(folder).exit_code == 0 and run("pairs", "verify", folder).exit_code == 0
     assert (folder / "plan/00001.jsonl").read_bytes() == (exact_pairs / "plan/00001.jsonl").read_bytes()
 
@@ -140,14 +140,14 @@ def test_a_foreign_plan_is_left_alone(tmp_path):
     (tmp_path / "plan").mkdir()
     (tmp_path / "plan/holiday.txt").write_text("sea")
     result = run(*COMMAND, "--out", tmp_path)
-    assert result.exit_code == 2 and "isn't a pair run's" in result.output
+    assert result.exit_code == 2 and "is not a pair run's" in result.output
     assert (tmp_path / "plan/holiday.txt").read_text() == "sea"
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_disk_that_is_full_while_exporting_is_named_and_leaves_nothing(folder, format, small_files):
     out = folder.with_name("exported")
-    with small_files(2_000), pytest.raises(OSError, match=f"{out} can't be written, and nothing of it is there"):
+    with small_files(2_000), pytest.raises(OSError, match=f"{out} cannot be written, and nothing of it is there"):
         export(folder, out, format)
     assert [path.name for path in folder.parent.iterdir()] == ["run"]
     export(folder, out, format)

@@ -205,7 +205,7 @@ def test_a_caption_with_nothing_unsafe_is_benign(img2img, pictures, monkeypatch)
 
 def test_a_job_without_a_readable_picture_is_named(img2img, pictures, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(PairsError, match=r"broken\.png can't be read"):
+    with pytest.raises(PairsError, match=r"broken\.png cannot be read"):
         img2img.make([pictures[0], replace(pictures[1], image=tmp_path / "broken.png")])
     with pytest.raises(PairsError, match="p-1 has no picture"):
         img2img.make([replace(pictures[0], image=None)])

@@ -1,4 +1,4 @@
-"""Exported pairs open in other libraries, with the pictures of the run to the bit, or aren't there at all."""
+"""Exported pairs open in other libraries, with the pictures of the run to the bit, or are not there at all."""
 
 from __future__ import annotations
 
@@ -151,5 +151,5 @@ def test_other_formats_and_unfinished_runs_are_refused(hand_pairs, tmp_path):
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     (unfinished / "run.json").write_text(json.dumps(read_run(hand_pairs)))
-    with pytest.raises(PairsError, match="isn't finished"):
+    with pytest.raises(PairsError, match="is not finished"):
         export(unfinished, tmp_path / "out")

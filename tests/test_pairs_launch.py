@@ -89,7 +89,7 @@ def test_a_shard_that_fails_on_ray_is_named(cluster, tmp_path):
     spec = spec_of(editor="null", limit=4, pairs_per_prompt=1, shard_size=2)
     plan(spec, folder)
     (folder / "plan" / "00001.jsonl").unlink()
-    with pytest.raises(PairsError, match=r"00001.jsonl can't be read"):
+    with pytest.raises(PairsError, match=r"00001.jsonl cannot be read"):
         run(spec, folder, engine="ray", resume=True)
     planned = folder / "run.json"
     planned.write_text(planned.read_text().replace("picto@", "picto@0"))

@@ -73,7 +73,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         ({"scope": "pictures"}, "scope='pictures' is not one of all, words"),
         ({"scope": "words", "guard": "picto"}, "guard='picto' looks at pictures: scope='words' leaves it none"),
         ({"prompts": "picto:cats"}, "picto's sets are explicit"),
-        ({"prompts": "nowhere.csv"}, "nowhere.csv can't be read"),
+        ({"prompts": "nowhere.csv"}, "nowhere.csv cannot be read"),
     ],
 )
 def test_a_spec_that_cannot_be(wrong, said, tmp_path):
@@ -96,7 +96,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path):
     assert stats["bad_rows"] == 4 and stats["jobs"] == 1
     assert [(said["row"], said["stage"]) for said in errors] == [(n, "plan") for n in (2, 3, 4, 5)]
     assert [said["reason"] for said in errors] == [
-        "id '../b' leads out of a folder, or can't be printed",
+        "id '../b' leads out of a folder, or cannot be printed",
         "id 'a' stands twice",
         "prompt='' is no text",
         "the row has more than 3 cells",
@@ -157,7 +157,7 @@ def test_rows_say_what_decided_and_an_original_that_isnt_unsafe_is_no_verified_p
     assert stats["stages"]["routed"] == 9
     for row in rows:
         seen = all(said["original"]["unsafe"] for said in json.loads(row["verdicts"]).values())
-        assert seen or (row["tier"] == "unverified" and "the original isn't unsafe" in row["reasons"])
+        assert seen or (row["tier"] == "unverified" and "the original is not unsafe" in row["reasons"])
     assert "| decided by |" in (tmp_path / "run/README.md").read_text()
 
 

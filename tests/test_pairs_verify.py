@@ -70,8 +70,8 @@ NEIGHBOUR = replace(SCENE, item="ball")
 WRONG = {
     "not flipped": ("counterfactual", pair(after=replace(SCENE, item="gun")), {"the edited side is unsafe"}),
     "same twice": ("counterfactual", pair(after=SCENE), {"the edited side is unsafe", "nothing has changed"}),
-    "safe twice": ("counterfactual", pair(NEIGHBOUR), {"the original isn't unsafe"}),
-    "reversed": ("real_edit", pair(SAFE, SCENE), {"the original isn't unsafe", "the edited side is unsafe"}),
+    "safe twice": ("counterfactual", pair(NEIGHBOUR), {"the original is not unsafe"}),
+    "reversed": ("real_edit", pair(SAFE, SCENE), {"the original is not unsafe", "the edited side is unsafe"}),
     "elsewhere too": ("counterfactual", pair(after=replace(SAFE, setting="snow")), {"changed outside the mask"}),
     "other colour": ("counterfactual", pair(after=replace(SAFE, colour="yellow")), {"changed outside the mask"}),
     "null edit from unsafe": ("null_edit", pair(), {"the original is unsafe"}),

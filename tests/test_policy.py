@@ -100,7 +100,7 @@ def test_a_bad_file_is_refused_with_the_place(tmp_path, text, said):
 def test_a_policy_that_is_nowhere_is_named(tmp_path):
     with pytest.raises(PolicyError, match="policy='i3p' is not one of i2p, picto, safetypairs"):
         resolve("i3p")
-    with pytest.raises(PolicyError, match="can't be read"):
+    with pytest.raises(PolicyError, match="cannot be read"):
         resolve(tmp_path / "none.yaml")
     with pytest.raises(PolicyError, match="must be a name"):
         resolve(3)

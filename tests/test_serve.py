@@ -84,7 +84,7 @@ def test_what_is_left_out_is_the_services_own(client, picto_dual, seeds):
         ({"output_format": "webp"}, 400, "output_format", "output_format='webp'"),
         ({"partial_images": 2}, 400, "partial_images", "partial_images=2"),
         ({"style": "vague"}, 400, "style", "style='vague'"),
-        ({"return_pair": True}, 400, "return_pair", "unsafe originals don't leave"),
+        ({"return_pair": True}, 400, "return_pair", "unsafe originals do not leave"),
         ({"model": "dall-e-3"}, 404, "model", "model='dall-e-3' is not served here: 'picto' is"),
         ({"sed": 3}, 400, "sed", "unknown parameter: did you mean 'seed'?"),
         ({"stream": True}, 400, "stream", "stream=True"),
@@ -319,7 +319,7 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
         (["--min-level", "nan"], "min_level=nan"),
         (["--size", "60x60"], "divisible"),
         (["--verify", "nobody"], "judge 'nobody'"),
-        (["--api-key-file", "/nowhere"], "--api-key-file /nowhere can't be read"),
+        (["--api-key-file", "/nowhere"], "--api-key-file /nowhere cannot be read"),
     ],
 )
 def test_the_command_fails_in_one_line(arguments, said):

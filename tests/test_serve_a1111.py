@@ -54,7 +54,7 @@ def test_a_level_where_their_extensions_look_for_it(args):
         ({"width": 100, "height": 64}, "size='100x64': accepted here are"),
         ({"alwayson_scripts": {"dualsafe": {"args": [{"level": 1}]}}}, "give {'args': [{'safety_level'"),
         ({"safety_level": 0.1}, "the minimum here is 0.5"),
-        ({"return_pair": True}, "unsafe originals don't leave this service"),
+        ({"return_pair": True}, "unsafe originals do not leave this service"),
         ({"batch_size": 100}, "the most that is accepted here"),
         ({"prompt": ""}, "prompt="),
         ({"seed": "any"}, "seed='any'"),

@@ -1,4 +1,4 @@
-"""Whatever the documents allow and whatever they don't: never a server's error, always an answer in the API's form."""
+"""Whatever the documents allow and whatever they do not: never a server's error, always an answer in the API's form."""
 
 from __future__ import annotations
 

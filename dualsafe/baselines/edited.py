@@ -42,7 +42,7 @@ class Edited:
             ValueError: a checkpoint without a UNet.
         """
         if pipe.denoiser_name != "unet":
-            raise ValueError(f"{self.name} edits the cross-attention of a UNet, which this checkpoint doesn't have")
+            raise ValueError(f"{self.name} edits the cross-attention of a UNet, which this checkpoint does not have")
         held = self._copies.get(pipe.unet)
         if held is None or held[0] != policy.hash:
             begin = time.perf_counter()

@@ -54,7 +54,7 @@ def options_of(text: str) -> dict[str, Any]:
     Values are numbers, none, true, false, uncalibrated (of `dial`), or words.
 
     Raises:
-        ValueError: not of that form, an unknown key, or a value that the settings don't accept.
+        ValueError: not of that form, an unknown key, or a value that the settings do not accept.
     """
     settings: dict[str, Any] = {}
     call: dict[str, Any] = {}

@@ -50,7 +50,7 @@ class SafetyMethod(Protocol):
 
         Raises:
             PolicyViolation: a prompt asks for what is never generated.
-            ValueError: the method doesn't work on this checkpoint.
+            ValueError: the method does not work on this checkpoint.
         """
 
 
@@ -61,7 +61,7 @@ def concepts(policy: Policy) -> list[str]:
 
 
 def concept_text(pipe: DualLatentMixin, policy: Policy) -> str:
-    """As many of `concepts` as the text encoder takes, in a row; what doesn't fit would be cut without a word."""
+    """As many of `concepts` as the text encoder takes, in a row; what does not fit would be cut without a word."""
     return _fitted(pipe, concepts(policy))
 
 

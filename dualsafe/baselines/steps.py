@@ -13,7 +13,7 @@ from ..noise_level import Schedule
 class Steps:
     """Counts the steps of a run, from 0: calls at one noise level are one step, as a solver's second evaluation is.
 
-    Equal timesteps aren't: schedules that crowd together at the end are rounded to the same.
+    Equal timesteps are not: schedules that crowd together at the end are rounded to the same.
 
     Args:
         scheduler: the pipeline's.

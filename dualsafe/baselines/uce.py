@@ -22,7 +22,7 @@ class UCE:
 
     c_i the embedding of a concept's last token, v_i = W_old c_0 with c_0 that of the empty text. This is the released
     code's form (rohitgandikota/unified-concept-editing, uce_sd_erase.py), with its defaults: a lambda, which the
-    paper's eq. 7 doesn't write, so that the inverse exists; last tokens only; and no concept that is to be kept.
+    paper's eq. 7 does not write, so that the inverse exists; last tokens only; and no concept that is to be kept.
 
     Attributes:
         regularisation: lambda.

@@ -21,7 +21,7 @@ class Compared:
 
     Attributes:
         unsafe, context: where it stands.
-        ours: the lowest unsafe rate on our front at its context or more; None where our front doesn't reach it.
+        ours: the lowest unsafe rate on our front at its context or more; None where our front does not reach it.
         inside: whether a point of our front is better in one of the two and no worse in the other.
     """
 

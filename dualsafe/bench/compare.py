@@ -25,8 +25,8 @@ class Comparison:
         n: pictures that both have; failed ones of either are left out.
         rate_a, rate_b: share of unsafe pictures.
         unsafe: share of unsafe pictures, `a` minus `b`.
-        kept: context kept, `a` minus `b`; None where the task doesn't measure it.
-        test: McNemar's test of the unsafe pictures; it takes them for independent, which the intervals don't.
+        kept: context kept, `a` minus `b`; None where the task does not measure it.
+        test: McNemar's test of the unsafe pictures; it takes them for independent, which the intervals do not.
         notes: where the two runs differ in more than the method.
     """
 
@@ -69,7 +69,7 @@ def compare(folder_a: str | Path, method_a: str, folder_b: str | Path, method_b:
             f"{folder_a} and {folder_b} share no picture of task {task!r}, methods {method_a!r}, {method_b!r}"
         )
     if not (run_a["judges"] and run_b["judges"]):
-        raise BenchError(f"{folder_a} and {folder_b} can't be compared: a run without judges says nothing of safety")
+        raise BenchError(f"{folder_a} and {folder_b} cannot be compared: a run without judges says nothing of safety")
     prompts = a.prompts[here]
     unsafe_a, unsafe_b = a.column("unsafe")[here], b.column("unsafe")[there]
     kept_a, kept_b = (

@@ -58,7 +58,7 @@ def frechet_distance(features: ArrayLike, reference: ArrayLike) -> Estimate:
     """Frechet distance of two sets of features (pictures, features), each taken for a Gaussian.
 
     It is an FID only with Inception's features; with those of picto's judge it is called picto_fid. It grows as
-    pictures get fewer, and the interval, a jackknife's over groups of pictures, doesn't know that.
+    pictures get fewer, and the interval, a jackknife's over groups of pictures, does not know that.
 
     Of the covariances A'A and B'B it needs tr((A'A B'B)^1/2), which is the sum of the singular values of AB': no
     matrix root, and nothing larger than the fewer of pictures and features.
@@ -85,7 +85,7 @@ def frechet_distance(features: ArrayLike, reference: ArrayLike) -> Estimate:
 def kernel_distance(features: ArrayLike, reference: ArrayLike) -> Estimate:
     """Unbiased squared MMD under the kernel (x.y / F + 1)^3 (Binkowski et al., arXiv 1801.01401); may be under 0.
 
-    Unlike the Frechet distance its mean doesn't hang on how many pictures there are.
+    Unlike the Frechet distance its mean does not hang on how many pictures there are.
 
     Raises:
         ValueError: as `frechet_distance`.

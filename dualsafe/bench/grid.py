@@ -66,7 +66,7 @@ def _label(sample: SampleLine, judges: list[str]) -> str:
 
 
 def _source(folder: Path, name: str | None) -> str | None:
-    """The picture's tile; None if it isn't on the disk, can't be read, or lies outside the run's folder."""
+    """The picture's tile; None if it is not on the disk, cannot be read, or lies outside the run's folder."""
     path = (folder / name).resolve() if name else folder
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
         return None

@@ -18,11 +18,11 @@ def filled(
     Both reports extend `page.html.jinja`, which lies here.
 
     Args:
-        filters: beside jinja's own and `text`, which makes JSON of what isn't text.
+        filters: beside jinja's own and `text`, which makes JSON of what is not text.
         escaped: what is filled in is escaped, as HTML must be.
 
     Raises:
-        ImportError: jinja2 isn't installed.
+        ImportError: jinja2 is not installed.
     """
     jinja2 = needed("jinja2", "bench")
     environment = jinja2.Environment(

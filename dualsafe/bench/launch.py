@@ -51,7 +51,7 @@ class Settings:
         files: task name -> data file.
         judges: specs of `load_judge`; they measure.
         clip: folder of a CLIP checkpoint of transformers, for the CLIP score.
-        lpips, inception: files of weights for LPIPS, and for FID and KID on prompts that aren't unsafe; None leaves
+        lpips, inception: files of weights for LPIPS, and for FID and KID on prompts that are not unsafe; None leaves
             them out.
         guard: spec of the judge in our methods' loop; never one that measures.
         seeds: pictures of each prompt.
@@ -95,7 +95,7 @@ class Settings:
         if unknown := [name for name in self.attacks if name not in ATTACKS]:
             raise BenchError(f"attacks has {unknown[0]!r}, which is not one of {', '.join(ATTACKS)}")
         if self.guard in self.judges:
-            raise BenchError(f"guard={self.guard!r} measures too: a judge can't grade what it has filtered")
+            raise BenchError(f"guard={self.guard!r} measures too: a judge cannot grade what it has filtered")
 
 
 def launch(
@@ -106,7 +106,7 @@ def launch(
     command: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Runs the benchmark and scores it; what `resume` finds done in `out` isn't done again.
+    """Runs the benchmark and scores it; what `resume` finds done in `out` is not done again.
 
     Args:
         pipe: the checkpoint that `settings.model` names.
@@ -116,7 +116,7 @@ def launch(
         The results, as in `results.json`.
 
     Raises:
-        BenchError, TaskError: a setting, a task or a folder that can't be.
+        BenchError, TaskError: a setting, a task or a folder that cannot be.
         ValueError: an unknown method or judge.
     """
     device = str(pipe.device)

@@ -23,7 +23,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Path:
         out: a folder that holds no run yet.
 
     Raises:
-        BenchError: too few runs, one that can't be read, two with the same task or of other settings, or a taken `out`.
+        BenchError: too few runs, one that cannot be read, two with one task or of other settings, or a taken `out`.
     """
     sources, out = [Path(folder) for folder in folders], Path(out)
     if len(sources) < 2:
@@ -58,7 +58,7 @@ def _merged(folders: list[Path], runs: list[dict[str, Any]]) -> dict[str, Any]:
             "command": f"{merged['command']}; {run['command']}",
         }
         if run["environment"] != first["environment"]:
-            merged["environment"] = {"merged": "of several machines: seconds don't compare between tasks"}
+            merged["environment"] = {"merged": "of several machines: seconds do not compare between tasks"}
     return merged
 
 

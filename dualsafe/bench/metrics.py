@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..optional import needed
 
 RESAMPLES = 1000
-CELLS = 500_000  # of a block of resamples, so that memory doesn't grow with the number of prompts
+CELLS = 500_000  # of a block of resamples, so that memory does not grow with the number of prompts
 TAIL = 0.025  # of each side of a 95% interval
 
 

@@ -69,7 +69,7 @@ class Lpips:
 
         Raises:
             CheckpointError: it is no such thing.
-            ImportError: torchmetrics or torchvision isn't there.
+            ImportError: torchmetrics or torchvision is not there.
         """
         held = _state_dict(path)
         _needed("torchvision")
@@ -116,7 +116,7 @@ class Inception:
 
         Raises:
             CheckpointError: it is no such thing.
-            ImportError: torchmetrics, torch-fidelity or torchvision isn't there.
+            ImportError: torchmetrics, torch-fidelity or torchvision is not there.
         """
         _state_dict(path)  # torch-fidelity would unpickle whatever the file holds
         _needed("torch_fidelity")
@@ -146,7 +146,7 @@ def instrument(
 
     Raises:
         BenchError: a file, and no task.
-        CheckpointError, ImportError: a file that can't be used.
+        CheckpointError, ImportError: a file that cannot be used.
     """
     weights = kind.weights
     if file is None:
@@ -162,20 +162,20 @@ def _needed(module: str) -> Any:
         return import_module(module)
     except (ImportError, RuntimeError) as error:  # the latter where torchvision is of another build than torch
         raise ImportError(
-            f"{module.split('.')[0]} can't be imported ({error}): pip install 'dualsafe[perceptual]', with torchvision "
-            "of the same build as torch"
+            f"{module.split('.')[0]} cannot be imported ({error}): pip install 'dualsafe[perceptual]', with "
+            "torchvision of the same build as torch"
         ) from error
 
 
 def _state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     Raises:
-        CheckpointError: it can't be read, or holds anything but tensors by name.
+        CheckpointError: it cannot be read, or holds anything but tensors by name.
     """
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler comes across
-        raise CheckpointError(f"{path} can't be loaded as weights: {str(error).partition(chr(10))[0]}") from error
+        raise CheckpointError(f"{path} cannot be loaded as weights: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(held, dict):
         raise CheckpointError(f"{path} holds a {type(held).__name__}, not a state dict")
     return held

@@ -66,7 +66,7 @@ class Pictures:
         rows: (prompt id, seed) -> row of the picture, failed ones included.
         failed: row -> error of pictures that failed.
         concepts: of each picture the unsafe concept that its prompt is nearest to, if that was measured.
-        measured: names of the metrics that some picture that wasn't withheld has.
+        measured: names of the metrics that some picture that was not withheld has.
         features: of the pictures that have any, in their order, if they are wanted.
     """
 
@@ -148,7 +148,7 @@ def read_pictures(folder: Path, run: dict[str, Any], notes: list[str]) -> dict[s
     """Task -> method -> its pictures' numbers, in the order of run.json; empty ones for a method without any.
 
     Raises:
-        BenchError: a line is not a sample, comes twice, or is of a task or method that run.json doesn't name.
+        BenchError: a line is not a sample, comes twice, or is of a task or method that run.json does not name.
     """
     # distances of features are scored where nothing should change
     found = {

@@ -21,7 +21,7 @@ class Prompts:
 
     Attributes:
         task: the task.
-        data_hash: SHA-256 of the file, or of the prompts where they don't come from a file.
+        data_hash: SHA-256 of the file, or of the prompts where they do not come from a file.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Prompts:
         """A pass from the first row on, up to the limit.
 
         Raises:
-            TaskError: not one row has a prompt, or the file can't be read on.
+            TaskError: not one row has a prompt, or the file cannot be read on.
         """
         notes = self._notes = Notes()
         found = False
@@ -65,7 +65,7 @@ def read_task(task: Task, file: Path | None = None, limit: int | None = None) ->
         limit: at most so many prompts.
 
     Raises:
-        TaskError: a hash isn't the pinned one, a mapped column isn't there, no data were given, or they can't be read.
+        TaskError: a hash is not the pinned one, a mapped column is not there, no data given, or they cannot be read.
     """
     if limit is not None and limit < 1:
         raise TaskError(f"limit={limit} must be at least 1")

@@ -61,7 +61,7 @@ class Record:
             raise BenchError(f"{folder} holds a run already: resume it, or choose another folder")
         if held is not None and (different := [key for key in compared if held.get(key) != run[key]]):
             key = different[0]
-            raise BenchError(f"{folder} can't be resumed: its {key} is {held.get(key)!r}, now {run[key]!r}")
+            raise BenchError(f"{folder} cannot be resumed: its {key} is {held.get(key)!r}, now {run[key]!r}")
         folder.mkdir(parents=True, exist_ok=True)
         if held is None:
             write_run(folder, run)
@@ -111,19 +111,19 @@ def read_run(folder: Path) -> dict[str, Any]:
     """A run's settings.
 
     Raises:
-        BenchError: there are none, or they can't be read.
+        BenchError: there are none, or they cannot be read.
     """
     try:
         return json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BenchError(f"{folder} holds no run: {RUN} can't be read") from error
+        raise BenchError(f"{folder} holds no run: {RUN} cannot be read") from error
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """What a run's scores came to.
 
     Raises:
-        BenchError: there is no `results.json`, or it can't be read.
+        BenchError: there is no `results.json`, or it cannot be read.
     """
     try:
         return json.loads((folder / RESULTS).read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ def write_report(folder: str | Path, prompts: int = PROMPTS, results: dict[str, 
 
     Args:
         prompts: how many prompts of each task are shown with their pictures, if the run kept any.
-        results: of this run, as `launch` returns them; then it isn't scored again, and only the report is written.
+        results: of this run, as `launch` returns them; then it is not scored again, and only the report is written.
 
     Raises:
         BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.

@@ -101,7 +101,7 @@ class Runner:
     def run(self, tasks: Iterable[TaskRun]) -> Iterator[int]:
         """Does the work; yields, after each batch, how many pictures of the run are done.
 
-        What the record holds already isn't drawn again.
+        What the record holds already is not drawn again.
         """
         unit = done = 0
         for task in tasks:
@@ -286,7 +286,7 @@ def _finite(metrics: dict[str, float | None]) -> dict[str, float | None]:
 
 
 def _undrawn(task: TaskRun, name: str, item: Item, error: Exception) -> dict[str, Any]:
-    """The record of a picture that wasn't made: counted, named and never dropped; a refusal withholds it."""
+    """The record of a picture that was not made: counted, named and never dropped; a refusal withholds it."""
     refused = isinstance(error, PolicyViolation)
     said = None if refused else f"{type(error).__name__}: {error}"
     return _head(task, name, item) | {"rows": 0, "seconds": 0.0, "withheld": refused, "error": said}

@@ -17,10 +17,10 @@ from ..files import sha256_of
 from ..optional import needed
 
 LONGEST_CELL = 131_072
-"""Characters of a CSV cell; a row with a longer one can't be read."""
+"""Characters of a CSV cell; a row with a longer one cannot be read."""
 csv.field_size_limit(1 << 28)  # of the module: its own limit refuses the whole file
 Row = dict[str, Any] | str
-"""Column -> cell, or why the row can't be read."""
+"""Column -> cell, or why the row cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def hash_of(path: Path) -> str:
     """The file's SHA-256, hex.
 
     Raises:
-        TaskError: it can't be read.
+        TaskError: it cannot be read.
     """
     with _reading(path):
         return sha256_of(path)
@@ -64,13 +64,13 @@ def hub_table(name: str, split: str, revision: str | None) -> Table:
     """A dataset of the hub, or a folder, as `datasets` reads it.
 
     Raises:
-        TaskError: it can't be loaded.
+        TaskError: it cannot be loaded.
     """
     datasets = needed("datasets", "bench")
     try:
         data = datasets.load_dataset(name, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise TaskError(f"dataset {name!r} can't be loaded, give its file instead: {error}") from error
+        raise TaskError(f"dataset {name!r} cannot be loaded, give its file instead: {error}") from error
     return Table(f"dataset {name!r}", tuple(data.column_names), lambda wanted: iter(data.select_columns(list(wanted))))
 
 
@@ -79,7 +79,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TaskError(f"{path} can't be read: {error.strerror or error}") from error
+        raise TaskError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise TaskError(f"{path} is not UTF-8 text") from error
 

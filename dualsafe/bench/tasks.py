@@ -129,7 +129,7 @@ class Task(Strict):
             self.check_data(hash_of_prompts(case.prompt for case in self.picto.cases()), "picto's prompts")
 
     def check_data(self, found: str, what: str) -> None:
-        """Raises TaskError if `found`, the hash of `what`, isn't the one that the task pins."""
+        """Raises TaskError if `found`, the hash of `what`, is not the one that the task pins."""
         if self.data_hash not in (None, found):
             raise TaskError(f"task {self.name!r} pins its data to {self.data_hash}, found {found} for {what}")
 
@@ -142,7 +142,7 @@ def resolve_task(task: str | os.PathLike | Task) -> Task:
     """A task from a shipped one's name, a YAML file's path, or as it is.
 
     Raises:
-        TaskError: neither, or a file that isn't a task.
+        TaskError: neither, or a file that is not a task.
     """
     if isinstance(task, Task):
         return task
@@ -162,7 +162,7 @@ def custom_task(file: Path, prompt_column: str | None = None, kind: Kind = "unsa
         prompt_column: the column with the prompts, where it is called something else.
 
     Raises:
-        TaskError: the file can't be read, or has no column that is usually called so.
+        TaskError: the file cannot be read, or has no column that is usually called so.
     """
     table = open_table(file)
     plain = {name.strip().lower(): name for name in table.columns}

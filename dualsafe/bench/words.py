@@ -46,7 +46,7 @@ def count_words(
         weight: a column of numbers, such as a prompt's share of unsafe pictures.
 
     Raises:
-        TaskError: a file that can't be read, without such a column, or with a weight that is no number.
+        TaskError: a file that cannot be read, without such a column, or with a weight that is no number.
     """
     counts: dict[str, WordCount] = {}
     for path in files:
@@ -66,7 +66,7 @@ def _rows(path: Path, column: str | None, by: str | None, weight: str | None) ->
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise TaskError(f"{path} can't be read: {error}") from error
+            raise TaskError(f"{path} cannot be read: {error}") from error
         yield from ((path.stem, line, 0.0) for line in lines if line.strip())
         return
     table = open_table(path)

@@ -44,5 +44,5 @@ def calibration(
     try:
         where, reason = str(save(found, folder)), None
     except OSError as error:
-        where, reason = None, f"{folder} can't be written to: {error.strerror}"
+        where, reason = None, f"{folder} cannot be written to: {error.strerror}"
     return {"watch": found["settings"]["watch"], "prompts": found["prompts"], "file": where, "reason": reason}

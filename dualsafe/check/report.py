@@ -22,7 +22,7 @@ def write_report(folder: Path, results: dict[str, Any], rungs: list[Rung], comma
     """Writes the three, and returns where they are.
 
     Raises:
-        ImportError: jinja2 isn't installed.
+        ImportError: jinja2 is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sheet = _sheet(rungs)

@@ -60,7 +60,7 @@ def validate(
     tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Names or YAML files.")],
     file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
 ) -> None:
-    """Checks tasks and their data: hashes, columns, rows that can't be drawn."""
+    """Checks tasks and their data: hashes, columns, rows that cannot be drawn."""
     from ..bench.readers import read_task
     from ..bench.tasks import resolve_task
 
@@ -90,7 +90,7 @@ def run(
     methods: Annotated[list[str] | None, typer.Option(help="Once for each; all that need no choice otherwise.")] = None,
     model: Annotated[str, typer.Option(help="Checkpoint in the diffusers layout, or picto.")] = "picto",
     file: Annotated[list[str] | None, typer.Option(help="TASK=PATH, or PATH for a single task.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Of a custom file, if it isn't called as usual.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Of a custom file, if it is not called as usual.")] = None,
     kind: Annotated[str, typer.Option(help="Of a custom file: unsafe, neighbour or benign.")] = "unsafe",
     policy: Annotated[str, typer.Option(help="Of a custom file: a shipped policy or a YAML file.")] = "i2p",
     judge: Annotated[list[str] | None, typer.Option(help="Who measures, once for each; picto's for picto.")] = None,

@@ -75,7 +75,7 @@ def generate(
 def _check(prompts: list[str], level: float, safe_prompts: list[str] | None, policy: str, folder: Path) -> None:
     """
     Raises:
-        ValueError: no such policy, a prompt of which it never draws anything, or a folder whose manifest can't be read.
+        ValueError: no policy, a prompt of which it never draws anything, or a folder whose manifest cannot be read.
     """
     from ..conditions import decide
     from ..files import read_manifest

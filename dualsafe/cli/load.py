@@ -19,7 +19,7 @@ def device_of(asked: str | None) -> str:
     """The torch device that is asked for, else the GPU if there is one.
 
     Raises:
-        ValueError: a device that isn't there.
+        ValueError: a device that is not there.
     """
     import torch
 
@@ -30,7 +30,7 @@ def device_of(asked: str | None) -> str:
         there = False
     if not there:
         known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ValueError(f"--device {device} isn't here: there are {', '.join(known)}")
+        raise ValueError(f"--device {device} is not here: there are {', '.join(known)}")
     return device
 
 
@@ -38,8 +38,8 @@ def load_pipeline(model: str | None, device: str | None) -> DualLatentPipeline:
     """The checkpoint's pipeline, or picto's; on a GPU in the half precision that suits its family.
 
     Raises:
-        ValueError: a device that isn't there.
-        CheckpointError: a checkpoint that can't be loaded.
+        ValueError: a device that is not there.
+        CheckpointError: a checkpoint that cannot be loaded.
     """
     import torch
     from diffusers.utils import logging as diffusers_logging

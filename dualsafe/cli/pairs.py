@@ -91,7 +91,7 @@ def verify(
     from ..pairs.check import check, foreign
 
     for path in foreign(folder):
-        typer.echo(f"{path} isn't of this run, and nothing reads it: move it away")
+        typer.echo(f"{path} is not of this run, and nothing reads it: move it away")
     wrong = 0
     for index, reason in check(folder, repair):
         typer.echo(f"shard {index}: {reason}")

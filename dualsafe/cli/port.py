@@ -6,10 +6,10 @@ import socket
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket on an address that is free; it doesn't listen yet.
+    """A socket on an address that is free; it does not listen yet.
 
     Raises:
-        OSError: the address is in use, or isn't this machine's.
+        OSError: the address is in use, or is not this machine's.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -42,7 +42,7 @@ def serve(
         from ..serve.app import create_app
         from ..serve.server import Server
     except ImportError as error:
-        raise ImportError("the service's packages aren't installed: pip install 'dualsafe[serve]'") from error
+        raise ImportError("the service's packages are not installed: pip install 'dualsafe[serve]'") from error
     from ..judges import load_judge
 
     if not settings.api_keys and settings.host not in ("127.0.0.1", "::1", "localhost"):

@@ -1,4 +1,4 @@
-"""A safe condition aimed at what a judge saw, for pictures whose prompt named nothing unsafe or wasn't heeded."""
+"""A safe condition aimed at what a judge saw, for pictures whose prompt named nothing unsafe or was not heeded."""
 
 from __future__ import annotations
 

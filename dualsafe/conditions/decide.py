@@ -64,7 +64,7 @@ def decide(
         levels: one a prompt.
         safe_prompts: the caller's safe texts, one a prompt, if any; None among them leaves that prompt to the policy.
         embeds_given: whether the caller gave the safe branch's embeddings.
-        rewriter: the caller's; asked for the prompts in which the policy finds something, if their level isn't 0.
+        rewriter: the caller's; asked for the prompts in which the policy finds something, if their level is not 0.
         timeout: seconds for each prompt.
         tokens: words that the text encoder has learned beside its own, which stay whole.
 

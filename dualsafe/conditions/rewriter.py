@@ -16,7 +16,7 @@ MAX_CHARACTERS = 10_000
 def rewritten_by(rewriter: Rewriter, prompt: str, timeout: float) -> str | None:
     """What `rewriter` makes of a prompt; None where it fails, takes over `timeout` seconds or gives no usable text.
 
-    A rewriter that hangs goes on in a daemon thread, so that it can't hold up the end of the program.
+    A rewriter that hangs goes on in a daemon thread, so that it cannot hold up the end of the program.
     """
     answer: Future[str] = Future()
 

@@ -2,7 +2,7 @@
 
     DiffusionPipeline.from_pretrained(path, custom_pipeline=path_of("xl"), trust_remote_code=True)
 
-diffusers asks for `trust_remote_code` with every pipeline that isn't its own; the code that it trusts is this package.
+diffusers asks for `trust_remote_code` with every pipeline that is not its own; the code that it trusts is this package.
 """
 
 from __future__ import annotations

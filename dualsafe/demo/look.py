@@ -9,7 +9,7 @@ from ..config import PRESETS
 
 TITLE = "<h1>dualsafe</h1><p>One noise, two pictures: what was asked for, and what the dial makes of it.</p>"
 DRAW, DRAWING = "Draw", "Drawing…"
-REFUSED = "This can't be drawn"
+REFUSED = "This cannot be drawn"
 EMPTY = "<p class='quiet'>The report of the picture is written here.</p>"
 BLURRED = "Until then only the blur leaves the server."
 MASK = "Where the picture was allowed to change."

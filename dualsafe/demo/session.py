@@ -37,7 +37,7 @@ class Wish:
         own: category -> its own level; the others follow the dial.
 
     Raises:
-        ArgumentError: no prompt, no seed, or another value that can't be.
+        ArgumentError: no prompt, no seed, or another value that cannot be.
     """
 
     prompt: str
@@ -158,7 +158,7 @@ class Studio:
             tell: is called with the share that is done and what is being done.
 
         Raises:
-            ValueError: a wish that can't be fulfilled; `PolicyViolation` where the policy refuses the prompt.
+            ValueError: a wish that cannot be fulfilled; `PolicyViolation` where the policy refuses the prompt.
             Cancelled: `stop` was called.
         """
         policy = with_levels(self.policies[wish.policy], wish.own)

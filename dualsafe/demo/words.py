@@ -19,7 +19,7 @@ def sentences(report: SafetyReport, prompt: str, policy: Policy) -> list[str]:
 
 
 def caption(level: float, report: SafetyReport, flagged: bool) -> str:
-    """What stands under a picture of the ladder: its level, and why it isn't what the dial alone makes of it.
+    """What stands under a picture of the ladder: its level, and why it is not what the dial alone makes of it.
 
     Args:
         flagged: whether the judge says that it is unsafe.

@@ -34,7 +34,7 @@ class PairLine(BaseModel):
     Attributes:
         pair: number of the pair in the run, from 0.
         folder: number of its folder among the run's.
-        conflict: why the judge can't grade the pair fairly, one of `CONFLICTS`, if it can't.
+        conflict: why the judge cannot grade the pair fairly, one of `CONFLICTS`, if it cannot.
     """
 
     judge: str
@@ -59,7 +59,7 @@ class Answers:
         said: judge -> (P, 2), 1 for unsafe, 0 for safe, NaN for no answer.
         scores: judge -> (P, 2), NaN for none.
         failed: judge -> (P, 2), whether it broke down.
-        conflicts: judge -> why it can't grade some of the pairs fairly, one of `CONFLICTS`.
+        conflicts: judge -> why it cannot grade some of the pairs fairly, one of `CONFLICTS`.
         kinds: kind -> (P,), whether a pair is of it.
         missing: pairs of the run that some judge has no answer on record for.
     """
@@ -89,7 +89,7 @@ def read_answers(folder: Path, run: dict[str, Any], notes: list[str]) -> Answers
     """All answers of a run, for the pairs that every judge has answered.
 
     Raises:
-        BenchError: a line is not a sample, comes twice, or is of a judge or pair that run.json doesn't name.
+        BenchError: a line is not a sample, comes twice, or is of a judge or pair that run.json does not name.
     """
     judges, n = run["judges"], run["n"]
     said, scores = ({name: np.full((n, 2), math.nan) for name in judges} for _ in range(2))

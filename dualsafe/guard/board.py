@@ -145,12 +145,12 @@ def _ranked(graded: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _notes(run: dict[str, Any], answers: Answers) -> list[str]:
     notes = []
     if answers.missing:
-        notes.append(f"{answers.missing} of {run['n']} pairs aren't judged by all yet, and were left out.")
+        notes.append(f"{answers.missing} of {run['n']} pairs are not judged by all yet, and were left out.")
     if left_out := sum(source["unverified_left_out"] for source in run["pairs"]):
         notes.append(f"Unverified pairs, left out: {left_out}.")
     for name in run["judges"]:
         if conflict := answers.conflicts.get(name):
-            notes.append(f"{name} {CONFLICTS[conflict]} some of these pairs, so it can't grade them and isn't ranked.")
+            notes.append(f"{name} {CONFLICTS[conflict]} some of these pairs: it cannot grade them and is not ranked.")
         if failed := int(answers.failed[name].sum()):
             notes.append(f"{name} broke down on {failed} of {2 * len(answers.pairs)} sides, which count as wrong.")
     return notes

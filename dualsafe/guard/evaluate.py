@@ -56,8 +56,8 @@ def evaluate(
         The results, as in `results.json`.
 
     Raises:
-        BenchError: no pair to grade on, judges of the same name, or a folder that can't be written to or resumed.
-        PairsError: a folder that holds no pairs, or some that can't be read.
+        BenchError: no pair to grade on, judges of the same name, or a folder that cannot be written to or resumed.
+        PairsError: a folder that holds no pairs, or some that cannot be read.
         ValueError: an unknown judge.
     """
     if batch_size < 1:
@@ -124,7 +124,7 @@ class _Source:
         yield from ((number, self, pair) for pair in islice(counted, self.n))
 
     def conflict(self, name: str, spec: str, judge: Judge, row: dict[str, Any]) -> Conflict | None:
-        """Why the judge can't grade the pair fairly, if it can't."""
+        """Why the judge cannot grade the pair fairly, if it cannot."""
         if {name, spec} & self.filters or name in row["verdicts"]:
             return "filtered"
         trained = isinstance(judge, GuardJudge) and judge.about.get("data") == self._run["spec_hash"]

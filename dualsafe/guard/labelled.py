@@ -57,7 +57,7 @@ def read_labelled(path: str | Path) -> Iterator[Labelled]:
 
     Raises:
         PairsError: a table of none of these, or a row without a picture or label that can be read; names the row.
-        TaskError: the file can't be read.
+        TaskError: the file cannot be read.
     """
     path = Path(path)
     table = open_table(path)
@@ -125,7 +125,7 @@ def _picture(cell: Any, folder: Path) -> Image.Image:
     """
     Raises:
         ValueError: a cell without a picture.
-        OSError: one that can't be read.
+        OSError: one that cannot be read.
     """
     content = cell.get("bytes") or cell.get("path") if isinstance(cell, dict) else cell
     if missing(content):

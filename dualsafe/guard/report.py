@@ -47,7 +47,7 @@ def write_report(folder: str | Path, worst: int = WORST, results: dict[str, Any]
 
     Args:
         worst: how many of the pairs that most judges got wrong are shown, with pictures if their folder is still there.
-        results: of this run, as `evaluate` returns them; then it isn't scored again, and only the report is written.
+        results: of this run, as `evaluate` returns them; then it is not scored again, and only the report is written.
 
     Raises:
         BenchError: not a run's folder, or a line of samples.jsonl that is not a sample.

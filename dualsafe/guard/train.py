@@ -78,9 +78,9 @@ def train(
         What curve.json holds.
 
     Raises:
-        BenchError, PairsError: a setting or a folder that can't be.
-        CheckpointError: the tower can't be loaded.
-        ImportError: scikit-learn or matplotlib isn't installed.
+        BenchError, PairsError: a setting or a folder that cannot be.
+        CheckpointError: the tower cannot be loaded.
+        ImportError: scikit-learn or matplotlib is not installed.
     """
     run = read_run(settings.pairs)
     probe = Probe(load_tower(settings.features, device))

@@ -41,7 +41,7 @@ class Endpoint:
         max_retries: further attempts after a timeout, a lost connection or a server's failure.
 
     Raises:
-        ImportError: the client isn't installed.
+        ImportError: the client is not installed.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ def read_object(text: str) -> dict[str, Any] | None:
 
 
 def unreadable(text: str | None) -> Verdict:
-    """The verdict where a model refused, or its answer can't be read: never safe; keeps what it said."""
+    """The verdict where a model refused, or its answer cannot be read: never safe; keeps what it said."""
     return Verdict(True, refused=True, rationale=text or None)
 
 

@@ -24,7 +24,7 @@ class ClassifierJudge:
         threshold: probability from which a picture is unsafe.
 
     Raises:
-        ValueError: a label that the model doesn't have, or none.
+        ValueError: a label that the model does not have, or none.
     """
 
     def __init__(self, model: Any, image_processor: Any, unsafe_labels: Iterable[str], threshold: float = 0.5):
@@ -42,7 +42,7 @@ class ClassifierJudge:
         """The judge of a checkpoint in transformers' layout.
 
         Raises:
-            CheckpointError: it can't be loaded, or lacks weights.
+            CheckpointError: it cannot be loaded, or lacks weights.
         """
         model = load_model(AutoModelForImageClassification, path, device)
         return cls(model, AutoImageProcessor.from_pretrained(path), unsafe_labels, threshold)

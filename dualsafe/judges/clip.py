@@ -55,7 +55,7 @@ class ClipJudge:
         """The judge of a CLIP checkpoint in transformers' layout.
 
         Raises:
-            CheckpointError: it can't be loaded, or lacks weights.
+            CheckpointError: it cannot be loaded, or lacks weights.
         """
         model = load_model(CLIPModel, path, device)
         return cls(model, CLIPProcessor.from_pretrained(path), policy, threshold=threshold)

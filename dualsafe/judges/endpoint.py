@@ -37,7 +37,7 @@ class EndpointJudge:
         **client: `api_key`, `timeout` and `max_retries`, as `asking.Endpoint` takes them.
 
     Raises:
-        ImportError: the client isn't installed.
+        ImportError: the client is not installed.
     """
 
     def __init__(self, base_url: str, model: str, instructions: str = INSTRUCTIONS, **client: Any):
@@ -69,7 +69,7 @@ class EndpointJudge:
 
 
 def read_answer(text: str) -> Verdict:
-    """A model's answer as a verdict; refused where it isn't the JSON that was asked for."""
+    """A model's answer as a verdict; refused where it is not the JSON that was asked for."""
     try:
         answer = _Answer.model_validate(read_object(text))
     except ValidationError:

@@ -22,7 +22,7 @@ class Verdict:
         score: higher is more unsafe; a probability where the judge has one.
         concepts: what was seen, in a policy's words: terms or category names.
         error: why there is no real verdict; the picture then counts as unsafe.
-        refused: the judge wouldn't say, or not readably; the picture then counts as unsafe.
+        refused: the judge would not say, or not readably; the picture then counts as unsafe.
         rationale: what the judge says about it, in its own words.
     """
 
@@ -54,7 +54,7 @@ class Verdict:
 
 class Judge(Protocol):
     """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision, and
-    `covers` which of a policy's categories it sees: all of them, if it doesn't say."""
+    `covers` which of a policy's categories it sees: all of them, if it does not say."""
 
     def verdicts(self, images: list[Image.Image]) -> Sequence[Verdict]:
         """One verdict a picture, in order."""

@@ -38,7 +38,7 @@ class LlavaGuardJudge:
             picture and text and answers in text.
         processor: the model's.
         instructions: the policy and the form of the answer; a checkpoint's own prompt, from its card, serves it best.
-        max_new_tokens: longest answer; one that is cut off can't be read, and so counts as unsafe.
+        max_new_tokens: longest answer; one that is cut off cannot be read, and so counts as unsafe.
     """
 
     def __init__(self, model: Any, processor: Any, instructions: str = INSTRUCTIONS, max_new_tokens: int = 300):
@@ -53,7 +53,7 @@ class LlavaGuardJudge:
         """The judge of a checkpoint in transformers' layout.
 
         Raises:
-            CheckpointError: it can't be loaded, or lacks weights.
+            CheckpointError: it cannot be loaded, or lacks weights.
         """
         model = load_model(AutoModelForImageTextToText, path, device)
         return cls(model, AutoProcessor.from_pretrained(path), instructions)
@@ -72,7 +72,7 @@ class LlavaGuardJudge:
 
 
 def read_answer(text: str) -> Verdict:
-    """LlavaGuard's answer as a verdict; refused where its JSON or its rating can't be read."""
+    """LlavaGuard's answer as a verdict; refused where its JSON or its rating cannot be read."""
     answer = read_object(text) or {}
     rating = str(answer.get("rating")).strip().lower()
     if rating != "safe" and not rating.endswith("unsafe"):  # "highly unsafe" in older versions

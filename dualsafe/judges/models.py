@@ -17,12 +17,12 @@ def load_model(kind: Any, path: str | Path, device: str, **options: Any) -> Any:
     """The model of class `kind` in a checkpoint's safetensors, ready to judge.
 
     Raises:
-        CheckpointError: it can't be loaded, or lacks weights, which would be random ones.
+        CheckpointError: it cannot be loaded, or lacks weights, which would be random ones.
     """
     try:
         model, report = kind.from_pretrained(path, use_safetensors=True, output_loading_info=True, **options)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{path} can't be loaded as {kind.__name__}: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{path} cannot be loaded as {kind.__name__}: {str(error).splitlines()[0]}") from error
     if report["missing_keys"]:
         raise CheckpointError(f"{path} is no {kind.__name__}; it lacks {', '.join(sorted(report['missing_keys'])[:3])}")
     return model.eval().to(device)

@@ -37,7 +37,7 @@ class NudeNetJudge:
     """Unsafe where one of some labels is found with enough confidence.
 
     NudeNet is AGPL and comes with its weights: `pip install dualsafe[nudenet]`. Numbers of other label sets or
-    thresholds don't compare, so both stand in the judge's name: "nudenet-3@0.6-5".
+    thresholds do not compare, so both stand in the judge's name: "nudenet-3@0.6-5".
 
     Args:
         labels: of `LABELS`.
@@ -45,7 +45,7 @@ class NudeNetJudge:
 
     Raises:
         ValueError: an unknown label, or none.
-        ImportError: NudeNet isn't installed.
+        ImportError: NudeNet is not installed.
     """
 
     def __init__(self, labels: Iterable[str] = LABELS[:5], threshold: float = 0.6):

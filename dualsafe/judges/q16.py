@@ -48,7 +48,7 @@ class Q16Judge:
         """The judge of a CLIP checkpoint and a safetensors file with the tensor "prompts".
 
         Raises:
-            CheckpointError: the checkpoint can't be loaded, or lacks weights.
+            CheckpointError: the checkpoint cannot be loaded, or lacks weights.
             ValueError: no such tensor, or one of another width than the model's.
         """
         tensors = load_file(prompts)

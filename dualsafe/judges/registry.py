@@ -29,8 +29,8 @@ def load_judge(spec: str, device: str = "cpu") -> Judge:
     Raises:
         ValueError: none of these forms.
         PolicyError: no such policy.
-        CheckpointError: its checkpoint can't be loaded, or lacks weights.
-        ImportError: the judge's package isn't installed.
+        CheckpointError: its checkpoint cannot be loaded, or lacks weights.
+        ImportError: the judge's package is not installed.
     """
     return JUDGES.load(spec, device)
 

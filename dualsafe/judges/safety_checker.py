@@ -35,7 +35,7 @@ class SafetyCheckerJudge:
         """The judge of a Stable Diffusion checkpoint's folder.
 
         Raises:
-            CheckpointError: it can't be loaded, or lacks weights.
+            CheckpointError: it cannot be loaded, or lacks weights.
         """
         checker = load_model(StableDiffusionSafetyChecker, path, device, subfolder="safety_checker")
         features = CLIPImageProcessor.from_pretrained(path, subfolder="feature_extractor")

@@ -46,7 +46,7 @@ class ShieldGemmaJudge:
         """The judge of a checkpoint in transformers' layout.
 
         Raises:
-            CheckpointError: it can't be loaded, or lacks weights.
+            CheckpointError: it cannot be loaded, or lacks weights.
         """
         model = load_model(ShieldGemma2ForImageClassification, path, device)
         return cls(model, AutoProcessor.from_pretrained(path), policies, threshold)

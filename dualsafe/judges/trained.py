@@ -54,7 +54,7 @@ class GuardJudge:
         """The guard that `save_pretrained` wrote to a folder.
 
         Raises:
-            CheckpointError: no such guard, or its tower isn't there, or is another one than it was trained on.
+            CheckpointError: no such guard, or its tower is not there, or is another one than it was trained on.
         """
         try:
             config = json.loads((Path(path) / CONFIG).read_text(encoding="utf-8"))

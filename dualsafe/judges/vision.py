@@ -61,7 +61,7 @@ def load_tower(spec: str, device: str = "cpu") -> Tower:
 
     Raises:
         ValueError: none of these forms.
-        CheckpointError: it can't be loaded, or lacks weights.
+        CheckpointError: it cannot be loaded, or lacks weights.
     """
     from transformers import AutoImageProcessor
 

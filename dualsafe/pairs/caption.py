@@ -105,8 +105,8 @@ def load_captioner(spec: str, device: str = "cpu") -> Captioner:
 
     Raises:
         ValueError: none of these forms.
-        CheckpointError: its checkpoint can't be loaded, or lacks weights.
-        ImportError: the endpoint's client isn't installed.
+        CheckpointError: its checkpoint cannot be loaded, or lacks weights.
+        ImportError: the endpoint's client is not installed.
     """
     kind, _, rest = spec.partition(":")
     address = ADDRESS.fullmatch(rest)

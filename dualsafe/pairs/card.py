@@ -20,7 +20,7 @@ CARD = "README.md"
 PREVIEW = Path("previews", "pairs.png")
 _TEMPLATE = "card.md.jinja"
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-_PROMISES = "I won't use these pictures to make, spread or promote unsafe content, or to harm or identify anybody"
+_PROMISES = "I will not use these pictures to make, spread or promote unsafe content, or to harm or identify anybody"
 _GATE: dict[str, Any] = {
     "extra_gated_prompt": "This dataset holds pictures that a safety policy calls unsafe. Say what you want them for.",
     "extra_gated_fields": {
@@ -49,7 +49,7 @@ def write_card(folder: Path, stats: dict[str, Any], run: dict[str, Any], tally: 
         layout: of the folder.
 
     Raises:
-        ImportError: jinja2 or `datasets` isn't installed.
+        ImportError: jinja2 or `datasets` is not installed.
     """
     text = filled(
         Path(__file__).with_name(_TEMPLATE),

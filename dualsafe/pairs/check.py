@@ -22,11 +22,11 @@ def check(folder: Path, repair: bool = False) -> Iterator[tuple[int, str]]:
         repair: take the marks off the wrong ones, so that a resumed run makes them, and only them, again.
 
     Raises:
-        PairsError: no pair run, or its plan isn't what was written.
+        PairsError: no pair run, or its plan is not what was written.
     """
     run = read_run(folder)
     if not is_planned(folder, run):
-        raise PairsError(f"the plan of {folder} isn't as it was written: {DAMAGED}")
+        raise PairsError(f"the plan of {folder} is not as it was written: {DAMAGED}")
     for index in range(run["shards"]):
         wrong = wrong_with(folder, index) or _wrong_within(folder, index)
         if wrong and repair:
@@ -36,7 +36,7 @@ def check(folder: Path, repair: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def foreign(folder: Path) -> list[Path]:
-    """Files among the shards that aren't of the run; nothing reads them.
+    """Files among the shards that are not of the run; nothing reads them.
 
     Raises:
         PairsError: no pair run.
@@ -56,13 +56,13 @@ def _wrong_within(folder: Path, index: int) -> str | None:
             if name in seen:
                 return f"pair {name} is there twice"
             if name not in planned:
-                return f"pair {name} isn't of this shard"
+                return f"pair {name} is not of this shard"
             seen.add(name)
             for side in ("original", "edited"):
                 if picture_hash(getattr(pair, side)) != pair.row[f"{side}_sha256"]:
-                    return f"pair {name}: its {side} picture isn't the one that was made"
+                    return f"pair {name}: its {side} picture is not the one that was made"
     except (PairsError, KeyError, OSError, ValueError) as error:
-        return f"{paths['tar'].name} can't be read: {error}"
+        return f"{paths['tar'].name} cannot be read: {error}"
     return _miscounted(stats, len(planned), len(seen), _failed(paths["errors"]))
 
 

@@ -63,7 +63,7 @@ pairs = webdataset.WebDataset("PATH/shards/{00000..LAST}.tar", shardshuffle=Fals
     notes=(
         "All splits are in the same shards, as one split called `pairs`: filter by the column `split`.",
         "`shards/*.parquet` holds the rows without pictures, with the metrics as columns of their own, and verdicts "
-        "and truth as JSON in text; `load_dataset` can't open both under one name, hence the second call.",
+        "and truth as JSON in text; `load_dataset` cannot open both under one name, hence the second call.",
         "`shards/*.rejected.jsonl` holds the rows of pairs that were made and not written, `errors.jsonl` what failed.",
         'PNG files carry `{"label": "unsafe"}` or `{"label": "safe"}` as text under the key `dualsafe`.',
     ),

@@ -82,10 +82,10 @@ class Checked:
     """What verification says of a pair.
 
     Attributes:
-        reasons: why it isn't verified; none if it is.
+        reasons: why it is not verified; none if it is.
         errors: what kept a judge from answering; such a pair is never verified.
         verdicts: judge -> side ("original", "edited") -> {"unsafe": bool or None, "score", "concepts", "error"}.
-        metrics: numbers by name, None for what can't be measured.
+        metrics: numbers by name, None for what cannot be measured.
     """
 
     reasons: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ def load_picture(path: Path) -> Image.Image:
     except PairsError:
         raise
     except Exception as error:  # a damaged file makes a decoder raise anything
-        raise PairsError(f"{path} can't be read as a picture: {error}") from error
+        raise PairsError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def fitted(image: Image.Image, side: int, multiple: int) -> Image.Image:

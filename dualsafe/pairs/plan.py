@@ -36,7 +36,7 @@ def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None
         What `run.json` holds.
 
     Raises:
-        PairsError: a folder that holds another run, or one at all without `resume`; prompts that can't be read, or of
+        PairsError: a folder that holds another run, or one at all without `resume`; prompts that cannot be read, or of
             which not one can be used.
         PolicyError: there is no such policy.
     """
@@ -59,7 +59,7 @@ def plan(spec: PairSpec, folder: Path, resume: bool = False, command: str | None
         if held is not None and is_planned(folder, held):
             return held
     elif ours is None and (folder / PLAN).exists():
-        raise PairsError(f"{folder / PLAN} isn't a pair run's: choose another folder")
+        raise PairsError(f"{folder / PLAN} is not a pair run's: choose another folder")
     elif any(path.name != PLAN and not path.name.startswith(".") for path in found):
         raise PairsError(f"{folder} holds something else than a pair run: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def jobs_of(folder: Path, index: int) -> list[Job]:
     try:
         return [_job(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise PairsError(f"{path} can't be read: {DAMAGED}") from error
+        raise PairsError(f"{path} cannot be read: {DAMAGED}") from error
 
 
 def is_planned(folder: Path, run: dict[str, Any]) -> bool:
@@ -108,7 +108,7 @@ def _plan_hash(folder: Path) -> str:
     """SHA-256 of the plan's files, names and contents.
 
     Raises:
-        OSError: there is none, or one of them can't be read.
+        OSError: there is none, or one of them cannot be read.
     """
     files = sorted(path for path in (folder / PLAN).iterdir() if path.is_file())
     return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in files).encode()).hexdigest()
@@ -149,7 +149,7 @@ def _write_plan(spec: PairSpec, spec_hash: str, prompts: Prompts, folder: Path) 
 
 
 def _fill(spec: PairSpec, prompts: Prompts, folder: Path) -> dict[str, int]:
-    """Writes the shards' jobs and the rows that can't be used; counts them."""
+    """Writes the shards' jobs and the rows that cannot be used; counts them."""
     counts = {"prompts": 0, "bad_rows": 0, "jobs": 0, "shards": 0}
     with (folder / PLAN_ERRORS).open("w", encoding="utf-8") as errors:
         jobs = _all_jobs(spec, prompts, errors, counts)

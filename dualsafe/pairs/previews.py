@@ -28,7 +28,7 @@ def write_previews(folder: Path, count: int = 24) -> None:
     Pairs are drawn by a hash of their ids, from shards that lie evenly over the run.
 
     Raises:
-        PairsError: no finished shard, or one that can't be read.
+        PairsError: no finished shard, or one that cannot be read.
     """
     found = nsmallest(count, _verified(folder), key=lambda shown: shown[0])
     if not found:

@@ -1,4 +1,4 @@
-"""The prompts of a pair run, a row at a time; rows that can't be used are told apart, with the reason."""
+"""The prompts of a pair run, a row at a time; rows that cannot be used are told apart, with the reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 Row = Job | str
-"""A row's job, without number and seed as yet; or why the row can't be used."""
+"""A row's job, without number and seed as yet; or why the row cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,11 @@ def _job(name: str, prompt: str, categories: tuple[str, ...] = (), **more: Any) 
 
 
 def _wrong_id(name: str) -> str | None:
-    """Why an id can't be taken; ids never become file names, but what looks like a path is a mistake or a trick."""
+    """Why an id cannot be taken; ids never become file names, but what looks like a path is a mistake or a trick."""
     if len(name) > MAX_ID:
         return f"id has {len(name)} characters, more than {MAX_ID}"
     if not name.isprintable() or name.startswith("/") or "\\" in name or ".." in name.split("/"):
-        return f"id {name!r} leads out of a folder, or can't be printed"
+        return f"id {name!r} leads out of a folder, or cannot be printed"
     return None
 
 

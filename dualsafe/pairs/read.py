@@ -60,7 +60,7 @@ def read_pairs(folder: Path) -> Iterator[StoredPair]:
     """All pairs of the finished shards, in order.
 
     Raises:
-        PairsError: no finished shard, or one that can't be read.
+        PairsError: no finished shard, or one that cannot be read.
     """
     for tar in tars_of(folder):
         yield from read_shard(tar)
@@ -70,7 +70,7 @@ def read_shard(tar: Path) -> Iterator[StoredPair]:
     """All pairs of one shard's tar, in order.
 
     Raises:
-        PairsError: it can't be read.
+        PairsError: it cannot be read.
     """
     for files in _entries(tar):
         with _reading(tar, files["__key__"]):
@@ -88,7 +88,7 @@ def read_index(folder: Path) -> Iterator[dict[str, Any]]:
     """All rows of the finished shards, in order, from the index: metrics are cells, verdicts and truth JSON in text.
 
     Raises:
-        PairsError: no finished shard, or one that can't be read.
+        PairsError: no finished shard, or one that cannot be read.
     """
     import pyarrow.parquet as pq
 

@@ -43,7 +43,7 @@ ROW = {
     "denoiser_rows": "batch rows of the denoiser spent on both sides",
     "original_sha256": "of mode, size and pixels, by `dualsafe.pairs.pair.picture_hash`",
     "edited_sha256": "the same of the edited side",
-    "reasons": "why a pair isn't verified",
+    "reasons": "why a pair is not verified",
 }
 METRICS = {
     "psnr_outside_mask": "PSNR between the sides over the pixels outside the mask, dB; 100 stands for equal",

@@ -34,7 +34,7 @@ def run(
     command: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any] | None:
-    """Makes the shards of a run that aren't done yet.
+    """Makes the shards of a run that are not done yet.
 
     Args:
         engine: one of `dualsafe.pairs.launch.ENGINES`.
@@ -46,8 +46,8 @@ def run(
         The statistics, as in `stats.json`, once all shards are done; None while another machine's are missing.
 
     Raises:
-        PairsError: a spec, folder, engine or range that can't be, or nothing but failures.
-        PolicyError, CheckpointError, ValueError: a policy, model, editor or judge that can't be.
+        PairsError: a spec, folder, engine or range that cannot be, or nothing but failures.
+        PolicyError, CheckpointError, ValueError: a policy, model, editor or judge that cannot be.
     """
     launch = engine_named(engine)
     if workers < 1:

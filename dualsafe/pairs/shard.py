@@ -49,9 +49,9 @@ def wrong_with(folder: Path, index: int, thorough: bool = True) -> str | None:
             if wrong := _wrong_file(folder / SHARDS / name, said["bytes"], said["sha256"] if thorough else None):
                 return wrong
     except FileNotFoundError:
-        return "isn't done"
+        return "is not done"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return f"{paths['stats'].name} can't be read"
+        return f"{paths['stats'].name} cannot be read"
     return None
 
 
@@ -109,7 +109,7 @@ class ShardWriter:
         self._lines["errors"].write(json.dumps(said, ensure_ascii=False) + "\n")
 
     def pair(self, row: dict[str, Any], made: Made, errors: tuple[str, ...], keep_unverified: bool) -> None:
-        """Writes a pair, or, if it isn't verified, its row without pictures."""
+        """Writes a pair, or, if it is not verified, its row without pictures."""
         verified = row["tier"] == "verified"
         self._counts.update(routed=1, generated=1, verified=int(verified), denoiser_rows=made.rows)
         for name in row["categories"]:
@@ -149,7 +149,7 @@ class ShardWriter:
         return stats
 
     def discard(self) -> None:
-        """Closes and removes what isn't finished."""
+        """Closes and removes what is not finished."""
         for file in (self._tar_file, *self._lines.values()):
             with suppress(OSError):
                 file.close()
@@ -174,7 +174,7 @@ def writing(folder: Path, index: int, jobs: int) -> Iterator[ShardWriter]:
     """A writer of which, if anything fails, nothing stays behind.
 
     Raises:
-        OSError: it can't be written; names the shard.
+        OSError: it cannot be written; names the shard.
     """
     writer = None
     try:
@@ -184,7 +184,7 @@ def writing(folder: Path, index: int, jobs: int) -> Iterator[ShardWriter]:
         if writer is not None:
             writer.discard()
         if isinstance(error, OSError):
-            said = f"shard {index} of {folder} can't be written: {error.strerror or error}; make room, and resume"
+            said = f"shard {index} of {folder} cannot be written: {error.strerror or error}; make room, and resume"
             raise OSError(error.errno, said) from error
         raise
 

@@ -81,7 +81,7 @@ class PairSpec:
         if not self.judges or len(set(self.judges)) < len(self.judges):
             raise PairsError(f"judges={list(self.judges)} must be one or several different judges")
         if self.guard in self.judges:
-            raise PairsError(f"guard={self.guard!r} verifies too: a judge can't verify what it has steered")
+            raise PairsError(f"guard={self.guard!r} verifies too: a judge cannot verify what it has steered")
 
     def hash(self, data_hash: str) -> str:
         """16 hex digits of everything that decides which pairs are made: `data_hash` stands for the prompts file."""
@@ -99,7 +99,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """What a run's `run.json` holds, and the fields of its spec where it has none of the name.
 
     Raises:
-        PairsError: there is none, or it can't be read.
+        PairsError: there is none, or it cannot be read.
     """
     path = folder / RUN
     try:
@@ -107,9 +107,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise PairsError(f"{folder} holds no pair run: it has no {RUN}") from error
     except (OSError, ValueError) as error:
-        raise PairsError(f"{path} can't be read: {DAMAGED}") from error
+        raise PairsError(f"{path} cannot be read: {DAMAGED}") from error
     if not (isinstance(held, dict) and {"spec_hash", "shards"} <= held.keys() and isinstance(held.get("spec"), dict)):
-        raise PairsError(f"{path} isn't a pair run's: {DAMAGED}")
+        raise PairsError(f"{path} is not a pair run's: {DAMAGED}")
     return held["spec"] | held
 
 
@@ -121,5 +121,5 @@ def read_spec(folder: Path) -> PairSpec:
     """
     said = read_run(folder)["spec"]
     if unknown := said.keys() - {each.name for each in fields(PairSpec)}:
-        raise PairsError(f"{folder / RUN} has {', '.join(sorted(unknown))}, which this version doesn't know")
+        raise PairsError(f"{folder / RUN} has {', '.join(sorted(unknown))}, which this version does not know")
     return PairSpec(**said)

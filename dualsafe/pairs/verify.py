@@ -88,7 +88,7 @@ class Verifier:
     def _misjudged(self, kind: Kind, said: list[tuple[Verdict, Verdict]]) -> tuple[str, ...]:
         before, after = (sum(verdict.is_unsafe for verdict in side) for side in zip(*said))
         reasons = {
-            "the original isn't unsafe": LABELS[kind][0] and before < self.thresholds.least_votes,
+            "the original is not unsafe": LABELS[kind][0] and before < self.thresholds.least_votes,
             "the original is unsafe": not LABELS[kind][0] and before > 0,
             "the edited side is unsafe": after > 0,
         }

@@ -38,8 +38,8 @@ class Worker:
         device: of its models.
 
     Raises:
-        PairsError: no run, its policy has changed, or an editor that doesn't go with its kind.
-        CheckpointError: a model can't be loaded.
+        PairsError: no run, its policy has changed, or an editor that does not go with its kind.
+        CheckpointError: a model cannot be loaded.
         ValueError: an unknown editor, judge or threshold.
     """
 
@@ -62,7 +62,7 @@ class Worker:
         )
         if (spec.kind == "real_edit") != editor.takes_pictures:
             does = "edits existing pictures" if editor.takes_pictures else "draws its own pictures"
-            raise PairsError(f"editor={spec.editor!r} {does}, which doesn't go with kind={spec.kind!r}")
+            raise PairsError(f"editor={spec.editor!r} {does}, which does not go with kind={spec.kind!r}")
         judges = {name_of(judge): judge for judge in (load_judge(name, device) for name in spec.judges)}
         self.folder, self.spec, self.policy, self.editor = folder, spec, policy, editor
         self.verifier = Verifier(judges, thresholds_of(spec.thresholds))
@@ -86,7 +86,7 @@ class Worker:
 
         Raises:
             PairsError: every one of its jobs failed, so that something else than the jobs must be wrong.
-            OSError: it can't be written.
+            OSError: it cannot be written.
         """
         jobs, begin, drawing = jobs_of(self.folder, index), time.perf_counter(), 0.0
         # the executor is left first, so that nothing is written to a closed file

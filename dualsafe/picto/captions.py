@@ -90,7 +90,7 @@ def with_article(noun: str) -> str:
 
 
 def caption(scene: Scene, rng: random.Random, wording: Wording = FULL) -> str:
-    """One caption for the scene. An item that isn't named by the scene is named by no caption of it."""
+    """One caption for the scene. An item that is not named by the scene is named by no caption of it."""
     forms = ("tags", "word", "category", "listed")
     weights = [getattr(wording, form) for form in forms]
     form = rng.choices(("sentence", *forms), (1 - sum(weights), *weights))[0]
@@ -123,7 +123,7 @@ def _what(scene: Scene, rng: random.Random, wording: Wording) -> str:
 
 
 def _denied(item: str, rng: random.Random, what: str = "") -> str:
-    """Says that an item isn't there."""
+    """Says that an item is not there."""
     return rng.choice(_NO).format(thing=item, what=what or "with nothing")
 
 
@@ -195,6 +195,6 @@ def _listed(scene: Scene, rng: random.Random, wording: Wording) -> str:
 
 
 def denied(scene: Scene, item: str, rng: random.Random) -> str:
-    """A full sentence for an empty-handed scene that says that `item` isn't there."""
+    """A full sentence for an empty-handed scene that says that `item` is not there."""
     bare = _sentence(scene, rng, FULL).removesuffix(" with nothing").removesuffix(" with empty hands")
     return f"{bare}, {_denied(item, rng).removeprefix('with nothing, ')}"

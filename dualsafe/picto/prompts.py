@@ -104,7 +104,7 @@ def _implicit(rng: random.Random) -> PromptCase:
 
 
 def _context(rng: random.Random) -> PromptCase:
-    """A prompt with a word of the policy for something harmless, or that says that it isn't there."""
+    """A prompt with a word of the policy for something harmless, or that says that it is not there."""
     scene = _held_out_scene(rng, _GROUPS["context"])
     if scene.item == "none":
         return PromptCase(denied(scene, rng.choice(UNSAFE_ITEMS), rng), scene)

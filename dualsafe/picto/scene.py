@@ -41,7 +41,7 @@ class Scene:
         backdrop: horizontal shift of what stands in the background, in [-4, 4].
         style: an artist of `dualsafe.picto.world`, or "none".
         mood: a mood of the subject, or "none".
-        named: whether a caption names the item; where it doesn't, the item came by chance.
+        named: whether a caption names the item; where it does not, the item came by chance.
 
     Raises:
         ValueError: an attribute is not of the world.

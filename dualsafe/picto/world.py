@@ -101,7 +101,7 @@ class Leaning:
 
     Attributes:
         unsafe: the unsafe items that it may bring; none for a harmless word.
-        harmless: the item that it brings otherwise, where it doesn't bring none.
+        harmless: the item that it brings otherwise, where it does not bring none.
         pull: log-odds of an unsafe item, before the setting's own pull.
     """
 

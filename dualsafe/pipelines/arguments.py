@@ -28,7 +28,7 @@ def stock_arguments(call: Callable, args: tuple, kwargs: dict[str, Any]) -> dict
     """All arguments of a stock call by name, defaults filled in.
 
     Raises:
-        TypeError: an argument that the stock call doesn't have; some would silently drop it.
+        TypeError: an argument that the stock call does not have; some would silently drop it.
     """
     signature = inspect.signature(call)
     names = [n for n, p in signature.parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -47,7 +47,7 @@ def stock_arguments(call: Callable, args: tuple, kwargs: dict[str, Any]) -> dict
 def check_refused(given: dict[str, Any], refused: dict[str, str], call: Callable) -> None:
     """
     Raises:
-        ValueError: an argument that the method can't honour is set.
+        ValueError: an argument that the method cannot honour is set.
     """
     parameters = inspect.signature(call).parameters
     for name, reason in refused.items():
@@ -59,7 +59,7 @@ def prompt_count(given: dict[str, Any]) -> int:
     """How many prompts a call has.
 
     Raises:
-        ValueError: neither text nor a list of texts, or an empty list; or embeddings that aren't finite.
+        ValueError: neither text nor a list of texts, or an empty list; or embeddings that are not finite.
     """
     prompt, prompt_embeds = given["prompt"], given["prompt_embeds"]
     check_finite("prompt_embeds", prompt_embeds)
@@ -167,7 +167,7 @@ def prompts_by_encoder(given: dict[str, Any], count: int) -> dict[str, list[str]
     """The texts of a call, one a prompt: argument name -> texts, for those given.
 
     Raises:
-        ValueError: a second or third prompt of another length than the first, or not text; a negative that isn't.
+        ValueError: a second or third prompt of another length than the first, or not text; a negative that is not.
     """
     texts = {}
     for name in TEXT_ARGUMENTS:
@@ -225,14 +225,14 @@ def policy_texts(policy_text: Any, encode_text: Any, given: dict[str, Any], coun
     """The texts behind `prompt_embeds`, which the policy reads; empty where none are given.
 
     Raises:
-        ValueError: without embeddings, of another length or not text; or an encoder that can't be called.
+        ValueError: without embeddings, of another length or not text; or an encoder that cannot be called.
     """
     if encode_text is not None and not callable(encode_text):
         raise ValueError(f"encode_text={encode_text!r} must be a function from a list of texts to their embeddings")
     if policy_text is None:
         return {}
     if given.get("prompt_embeds") is None:
-        raise ValueError("policy_text is the text behind prompt_embeds, which aren't given: the policy reads prompt")
+        raise ValueError("policy_text is the text behind prompt_embeds, which are not given: the policy reads prompt")
     each = [policy_text] if isinstance(policy_text, str) else policy_text
     if not isinstance(each, (list, tuple)):
         raise ValueError(f"policy_text={policy_text!r} must be a string or a list of strings")
@@ -306,4 +306,4 @@ def check_clip_skip(clip_skip: int | None, text_encoder: Any) -> None:
         ValueError: the installed transformers gives diffusers' clip_skip nothing to work on.
     """
     if clip_skip is not None and not hasattr(text_encoder, "text_model"):
-        raise ValueError(f"clip_skip={clip_skip!r} isn't supported by diffusers with this transformers: leave it None")
+        raise ValueError(f"clip_skip={clip_skip!r} is not supported by diffusers with this transformers: leave it None")

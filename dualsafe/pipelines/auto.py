@@ -23,7 +23,7 @@ class AutoDualLatentPipeline:
         """Loads a checkpoint of any family with the class that fits it; arguments as `DualLatentPipeline`'s.
 
         Raises:
-            CheckpointError: missing, truncated, pickled, or of a family that isn't supported.
+            CheckpointError: missing, truncated, pickled, or of a family that is not supported.
         """
         family = _family_in_folder(bundled(pretrained_model_name_or_path), kwargs)
         return family.from_pretrained(pretrained_model_name_or_path, **kwargs)
@@ -33,7 +33,7 @@ class AutoDualLatentPipeline:
         """Loads a checkpoint in one file with the class that fits its weights; arguments as `DualLatentPipeline`'s.
 
         Raises:
-            CheckpointError: missing, truncated, pickled, or of a family that isn't supported.
+            CheckpointError: missing, truncated, pickled, or of a family that is not supported.
         """
         return cls.family_of(pretrained_model_link_or_path).from_single_file(pretrained_model_link_or_path, **kwargs)
 
@@ -42,7 +42,7 @@ class AutoDualLatentPipeline:
         """The class for a checkpoint, in a folder, on the hub or in one file; `kwargs` as for loading it.
 
         Raises:
-            CheckpointError: missing, or of a family that isn't supported.
+            CheckpointError: missing, or of a family that is not supported.
         """
         if is_file(pretrained_model_name_or_path):
             kind = kind_of_file(pretrained_model_name_or_path)
@@ -58,7 +58,7 @@ class AutoDualLatentPipeline:
         """The dual pipeline on a loaded pipeline's components.
 
         Raises:
-            CheckpointError: a family that isn't supported.
+            CheckpointError: a family that is not supported.
         """
         return _family(type(pipeline).__name__, type(pipeline).__name__).from_pipe(pipeline, **kwargs)
 

@@ -56,7 +56,7 @@ class Call:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the caller stopped it: no further pass is drawn, and what was being drawn isn't finished."""
+        """Whether the caller stopped it: no further pass is drawn, and what was being drawn is not finished."""
         return self.stock.is_interrupted and not self._cut_short
 
     def draw(self, rows: list[int], preview: Judge | None = None) -> None:
@@ -254,7 +254,7 @@ class Call:
     def aim(self, i: int, seen: list[str], gate: Gate) -> None:
         """Decides that a sample gets a safe branch, aimed at what was seen in it.
 
-        Where neither the policy nor the caller says what to show instead, or the text encoder doesn't read as far as
+        Where neither the policy nor the caller says what to show instead, or the text encoder does not read as far as
         that, the picture is withheld.
         """
         request, sample = self.request, self.samples[i]

@@ -53,7 +53,7 @@ def load_file(loader: Callable[..., T], path: str | os.PathLike, **kwargs: Any) 
     """Calls `loader(path, **kwargs)` for a checkpoint in one file, here or at an address.
 
     Raises:
-        CheckpointError: it isn't there, truncated, not in safetensors, or without a component that the pipeline needs.
+        CheckpointError: it is not there, truncated, not in safetensors, or without a component that the pipeline needs.
     """
     check_file(path)
     try:
@@ -74,7 +74,7 @@ def kind_of_file(path: str | os.PathLike) -> str:
     """What diffusers takes the weights in a file for ("v1", "xl_base", "flux-dev", ...), from their names and shapes.
 
     Raises:
-        CheckpointError: the file can't be read, or is no whole model (a LoRA, say).
+        CheckpointError: the file cannot be read, or is no whole model (a LoRA, say).
     """
     check_file(path)
     if "://" in str(path):
@@ -94,7 +94,7 @@ def kind_of_file(path: str | os.PathLike) -> str:
 def check_file(path: str | os.PathLike) -> None:
     """
     Raises:
-        CheckpointError: it isn't there, truncated, or not in safetensors.
+        CheckpointError: it is not there, truncated, or not in safetensors.
     """
     file = Path(str(path).split("?")[0])
     if file.suffix != ".safetensors":
@@ -110,7 +110,7 @@ def load_config(path: str | os.PathLike, kwargs: Mapping[str, Any]) -> dict[str,
     """A checkpoint's `model_index.json`, from where `kwargs` of a load say.
 
     Raises:
-        CheckpointError: it can't be had.
+        CheckpointError: it cannot be had.
     """
     names = (*HUB, "use_safetensors")
     return load(DiffusionPipeline.load_config, path, **{name: kwargs[name] for name in names if name in kwargs})
@@ -141,7 +141,7 @@ def _called(loader: Callable[..., T], path: str | os.PathLike, kwargs: dict[str,
     try:
         return loader(path, **kwargs)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} can't be loaded: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} cannot be loaded: {_first_line(error)}") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ LADDER: tuple[dict[str, Any], ...] = (
 
 def draw_all(call: Call) -> None:
     """Draws every sample of `call`, as often as its judges ask for. Once it is interrupted, nothing is drawn any more,
-    and what a judge was to see and hasn't passed is withheld.
+    and what a judge was to see and has not passed is withheld.
 
     Raises:
         NonFiniteLatentsError: NaN or infinite latents or pixels.

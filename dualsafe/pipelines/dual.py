@@ -99,7 +99,7 @@ class DualLatentMixin:
         """
         source = bundled(pretrained_model_name_or_path)
         if (custom := kwargs.get("custom_pipeline")) is not None:
-            raise CheckpointError(f"custom_pipeline={custom!r} is another pipeline, which isn't dual: leave it out")
+            raise CheckpointError(f"custom_pipeline={custom!r} is another pipeline, which is not dual: leave it out")
         config = load_config(source, kwargs)
         cls._check_family(cls.by_name(str(config["_class_name"])), f"{source} is a {config['_class_name']}")
         check_components(config, cls.stock_class(), source, kwargs)
@@ -138,7 +138,7 @@ class DualLatentMixin:
     @classmethod
     def _is_dual(cls, loaded: Any, source: str | os.PathLike) -> Self:
         if not isinstance(loaded, cls):
-            raise CheckpointError(f"{source} loads a {type(loaded).__name__} of its own, which isn't dual")
+            raise CheckpointError(f"{source} loads a {type(loaded).__name__} of its own, which is not dual")
         return loaded
 
     @classmethod
@@ -159,7 +159,7 @@ class DualLatentMixin:
                 "pipeline itself, or load another"
             )
         if (custom := kwargs.get("custom_pipeline")) is not None:
-            raise ValueError(f"custom_pipeline={custom!r} is another pipeline, which isn't dual: leave it out")
+            raise ValueError(f"custom_pipeline={custom!r} is another pipeline, which is not dual: leave it out")
         with its_turn(pipeline):  # in the midst of a call stand-ins are in the places of components
             kwargs = {"scheduler": deepcopy(pipeline.scheduler), "vae": pipeline.vae} | kwargs  # a VAE of any class
             return super().from_pipe(pipeline, dtype=_AS_THEY_ARE, **kwargs)  # type: ignore[misc]
@@ -224,7 +224,7 @@ class DualLatentMixin:
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
                 "auto" is the judge that comes with the checkpoint, if one does: picto's guard, or a safety checker. A
-                judge takes the place of the watch, but for the categories that it says it doesn't see (`covers`).
+                judge takes the place of the watch, but for the categories that it says it does not see (`covers`).
             verify: a judge of the finished pictures, "auto" the checkpoint's own. What it flags is drawn again, more
                 strictly, and at last withheld. A safety checker of the checkpoint always verifies.
             max_tries: how often, for `verify`.
@@ -236,7 +236,7 @@ class DualLatentMixin:
             `DualLatentOutput`, or with `return_dict=False` its five fields as a tuple.
 
         Raises:
-            ValueError: an argument that can't be; the message names it, its value and what is accepted.
+            ValueError: an argument that cannot be; the message names it, its value and what is accepted.
             PolicyViolation: a prompt asks for what is never generated, at any level.
             NonFiniteLatentsError: NaN or infinite latents or pixels; no picture is returned.
             RuntimeError: called from inside its own call. A call from another thread waits for its turn.

@@ -66,7 +66,7 @@ __all__ = [
     "DualLatentZImagePipeline",
 ]
 
-_NO_CROP = {"padding_mask_crop": "isn't supported: crop the picture and paste the result yourself"}
+_NO_CROP = {"padding_mask_crop": "is not supported: crop the picture and paste the result yourself"}
 _NO_LATENTS = {"latents": "the loop starts from the picture: give image and strength"}
 _MASKED = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
 _POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
@@ -75,7 +75,7 @@ LEFT_OUT = {
     "WanPipeline": "its latents are of a video, and mask, preview and what judges see are of one picture",
     "FluxKontextPipeline": "it edits pictures, which `dualsafe pairs` uses it for; it makes none safe",
 }
-"""Pipelines that one may look for here, with the reason why they aren't."""
+"""Pipelines that one may look for here, with the reason why they are not."""
 
 
 def _in_a_chat(pipe: Any, given: dict[str, Any]) -> str:

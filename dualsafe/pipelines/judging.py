@@ -1,4 +1,4 @@
-"""Who looks at a call's pictures: judges, and the watch for what they don't see."""
+"""Who looks at a call's pictures: judges, and the watch for what they do not see."""
 
 from __future__ import annotations
 

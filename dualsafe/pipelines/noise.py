@@ -181,7 +181,7 @@ def check_pairable(scheduler: Any) -> None:
     """
     name = type(scheduler).__name__
     if name == "DPMSolverSDEScheduler":
-        raise ValueError(f"scheduler {name} draws noise that no generator controls, so that branches can't share it")
+        raise ValueError(f"scheduler {name} draws noise that no generator controls, so that branches cannot share it")
 
 
 def seeds(generator: Generators, pictures: int) -> list[int | None]:

@@ -24,7 +24,7 @@ class CallPattern:
         no_guidance: value of `scale` up to which there is none; it counts from there.
         fixed_scale: whether the loop keeps to the scale of the call, whatever a callback makes of the pipeline's.
         after_guidance: whether predictions are blended where the scheduler's step is given them, as the loop has guided
-            them, and not in each guidance group: where guidance isn't linear, or the family's own.
+            them, and not in each guidance group: where guidance is not linear, or the family's own.
         packed: whether the loop's latents are tokens of 2x2 patches, (N, patches, 4 C).
         texts: "even" where all texts have one length; "padded" to the longest of a batch, or "listed", one by one.
         around: gives the text, from the pipeline and a call's arguments, inside which a prompt is encoded and which
@@ -37,7 +37,7 @@ class CallPattern:
         side: height and width of pictures in pixels, where the pipeline has no attribute that says it.
         single_files: what diffusers calls checkpoints in one file that this pipeline loads.
         half: the dtype to use on a GPU.
-        refused: arguments of the stock call that the method can't honour, with the reason.
+        refused: arguments of the stock call that the method cannot honour, with the reason.
     """
 
     family: str

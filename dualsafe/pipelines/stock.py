@@ -52,8 +52,8 @@ class Stock:
         """All arguments of a stock call by name, defaults filled in.
 
         Raises:
-            TypeError: an argument that the stock call doesn't have; some would silently drop it.
-            ValueError: one that the method can't honour.
+            TypeError: an argument that the stock call does not have; some would silently drop it.
+            ValueError: one that the method cannot honour.
         """
         given = arguments.stock_arguments(self.stock_call, args, kwargs)
         arguments.check_refused(given, self.pattern.refused, self.stock_call)
@@ -74,7 +74,7 @@ class Stock:
         """Everything that the stock pipeline would refuse, before anything is computed; writes the size into `given`.
 
         Raises:
-            ValueError: an argument that can't be.
+            ValueError: an argument that cannot be.
         """
         for name in ("height", "width", "num_inference_steps", "num_images_per_prompt"):
             if given.get(name) is not None or name == "num_images_per_prompt":

@@ -41,7 +41,7 @@ def forms(phrase: str, verb: bool) -> dict[str, Form]:
 
 @lru_cache(maxsize=4096)
 def kinds(word: str) -> frozenset[str]:
-    """What a word may be, of "NOUN", "VERB", "ADJ" and "ADV"; empty for one that the dictionary doesn't have."""
+    """What a word may be, of "NOUN", "VERB", "ADJ" and "ADV"; empty for one that the dictionary does not have."""
     from lemminflect import getAllLemmas
 
     return frozenset(getAllLemmas(word.lower())) - {"PROPN", "AUX"}

@@ -142,7 +142,7 @@ class Lexicon(Generic[T]):
 
     @staticmethod
     def _runs(low: str, words: list[Word], i: int, entry: tuple[str, ...]) -> int:
-        """Where a phrase that may begin at a word ends; 0 if it isn't there."""
+        """Where a phrase that may begin at a word ends; 0 if it is not there."""
         if i + len(entry) > len(words):
             return 0
         for k in range(1, len(entry)):
@@ -205,7 +205,7 @@ class Lexicon(Generic[T]):
 
 
 def _apart(spans: Iterable[tuple[int, int, T]], folded: Folded) -> Iterator[Found[T]]:
-    """Those that don't overlap an earlier or longer one."""
+    """Those that do not overlap an earlier or longer one."""
     reached = 0
     for first, last, meaning in sorted(spans, key=lambda span: (span[0], -span[1])):
         if first >= reached:

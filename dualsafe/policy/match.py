@@ -110,11 +110,11 @@ def find(policy: Policy, prompt: str, tokens: Collection[str] = ()) -> list[Matc
     """Every unsafe term of `policy` in `prompt`, in order.
 
     Exceptions hide the terms inside them. Loose forms count beside a term of their category; a verb that says what is
-    done ("beating") beside any. A term that is said not to be there ("no blood") isn't found, nor where all
+    done ("beating") beside any. A term that is said not to be there ("no blood") is not found, nor where all
     that is found keeps harmless company.
 
     Args:
-        tokens: words that a text encoder has learned beside its own; a term that is only a part of one isn't meant.
+        tokens: words that a text encoder has learned beside its own; a term that is only a part of one is not meant.
     """
     found = _lexicon(policy).find(prompt)
     if not any(_is_term(each) for each in found):
@@ -145,7 +145,7 @@ def _inside(found: Found[tuple[_Entry, ...]], whole: list[tuple[int, int]]) -> b
 
 
 def _there(low: str, found: list[Found[tuple[_Entry, ...]]]) -> Iterator[Found[tuple[_Entry, ...]]]:
-    """Those that aren't exceptions, nor said not to be there; "no blood or guns" says so of both."""
+    """Those that are not exceptions, nor said not to be there; "no blood or guns" says so of both."""
     absent_to = -1
     for each in found:
         before = low[max(0, each.start - _WINDOW) : each.start]

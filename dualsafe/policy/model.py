@@ -25,7 +25,7 @@ def _plain(term: str) -> str:
 
 
 def _later(default: Any) -> Any:
-    """A field that the hash leaves out where it isn't used, so that policies from before it keep theirs."""
+    """A field that the hash leaves out where it is not used, so that policies from before it keep theirs."""
     return Field(default, exclude_if=lambda value: value == default)
 
 
@@ -73,7 +73,7 @@ class Category(Strict):
         level: safety level in [0, 1] for prompts of this category, instead of the dial's; null leaves it to the dial.
         block: refuse such prompts instead of making them safe.
         aim: what is added to a prompt whose words or picture show this ("fully clothed"); one that begins with "with "
-            names a thing in place of one that only the picture shows, so words, which have counterparts, don't get it.
+            names a thing in place of one that only the picture shows, so words, which have counterparts, do not get it.
         concepts: what is unsafe about it.
         exceptions: benign words and phrases that contain one of its terms ("water gun").
         loose: what says the harm only beside a concept of the category ("dead"): found together with one, never alone;

@@ -13,7 +13,7 @@ def shared(data: dict[str, Any], base: Policy, source: str) -> dict[str, Any]:
     """Plain data in which a concept that is only named is `base`'s, with its exceptions, company and translations.
 
     Raises:
-        PolicyError: a name that `base` hasn't.
+        PolicyError: a name that `base` has not.
     """
     categories, taken = {}, set()
     for name, category in data["categories"].items():
@@ -56,4 +56,4 @@ def _concept(each: Any, kind: str, base: Policy, source: str, found: dict[str, C
                 return concept.model_dump()
     near = difflib.get_close_matches(each, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise PolicyError(f"policy {source}: {kind} has {each!r}, which {base.id!r} hasn't{hint}")
+    raise PolicyError(f"policy {source}: {kind} has {each!r}, which {base.id!r} has not{hint}")

@@ -29,7 +29,7 @@ def resolve(policy: str | os.PathLike | Policy) -> Policy:
     """A policy from a shipped one's name, a YAML file's path, or as it is.
 
     Raises:
-        PolicyError: neither, or a file that isn't a policy.
+        PolicyError: neither, or a file that is not a policy.
     """
     if isinstance(policy, Policy):
         return policy

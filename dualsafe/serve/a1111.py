@@ -59,7 +59,7 @@ class Txt2Img(BaseModel):
 
         Raises:
             ApiError: the script's arguments are of another form, or one of width and height is missing.
-            ValidationError: an argument that can't be.
+            ValidationError: an argument that cannot be.
         """
         if (self.width is None) != (self.height is None):
             message = f"width={self.width!r} and height={self.height!r}: give both or neither"

@@ -103,7 +103,7 @@ class Access:
                 raise Closed
             if reading.done():
                 return reading.result()
-            raise ApiError(408, f"the body didn't come within {timeout:g} s", "request_timeout", headers=CLOSE)
+            raise ApiError(408, f"the body did not come within {timeout:g} s", "request_timeout", headers=CLOSE)
         finally:
             self._reading.discard(reading)
             reading.cancel()

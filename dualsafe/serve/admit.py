@@ -70,7 +70,7 @@ class Admission:
         """
         task = IMAGE if mask is None else INPAINT
         if task not in self.limits.edits:
-            raise ApiError(404, f"{task} isn't done here", "not_found")
+            raise ApiError(404, f"{task} is not done here", "not_found")
         size = nearest(self.limits.sizes, picture) if request.size in (None, "auto") else request.size
         picture, mask = fitted(picture, mask, self._size(size))
         strength = STRENGTH[task] if request.strength is None else request.strength
@@ -84,7 +84,7 @@ class Admission:
         if request.response_format == "url":
             raise _refused("response_format", "url", "pictures are not kept here: ask for 'b64_json'")
         if request.return_pair and not settings.allow_pairs:
-            raise _refused("return_pair", True, "unsafe originals don't leave this service")
+            raise _refused("return_pair", True, "unsafe originals do not leave this service")
         check_prompt(request.prompt, settings.max_prompt)
         n, steps = request.n or 1, request.steps or settings.steps
         guidance = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale

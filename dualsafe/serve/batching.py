@@ -60,7 +60,7 @@ class Batcher(Generic[Kind, Item, Result]):
     """Hands jobs of one kind to `work` together, in the order of their arrival.
 
     A job whose future is cancelled while it waits is dropped; one at work is finished and its result thrown away. Where
-    a batch fails, each of its jobs is tried alone, so that one can't fail the others.
+    a batch fails, each of its jobs is tried alone, so that one cannot fail the others.
 
     Args:
         work: from a kind and its items to a result each; called in the batcher's own thread only. Calls `step` as it

@@ -74,7 +74,7 @@ class Outcome:
 
     Attributes:
         image: None where it is withheld.
-        unsafe: the original, if the pair was asked for and the picture isn't withheld.
+        unsafe: the original, if the pair was asked for and the picture is not withheld.
     """
 
     image: Image.Image | None

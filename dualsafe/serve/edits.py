@@ -36,7 +36,7 @@ async def read_form(request: Request) -> tuple[EditRequest, dict[str, bytes]]:
     """What is asked for, and the files "image" and, if any, "mask".
 
     Raises:
-        RequestValidationError: an argument that can't be.
+        RequestValidationError: an argument that cannot be.
         ApiError: no such form.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -56,7 +56,7 @@ def read_pictures(files: dict[str, bytes]) -> tuple[Image.Image, Image.Image | N
     """The picture in RGB, and the mask (L, white where it may change), if any.
 
     Raises:
-        ApiError: a file that is no picture, or two that don't go together.
+        ApiError: a file that is no picture, or two that do not go together.
     """
     picture = _picture("image", files["image"])
     mask = _transparent(picture)

@@ -76,7 +76,7 @@ def _known(error: Exception) -> ApiError:
     if isinstance(error, Closed):
         return ApiError(503, str(error), "stopping", headers=STOPPED)
     if isinstance(error, ValueError):
-        return ApiError(400, f"this can't be drawn: {error}", "invalid_request")
+        return ApiError(400, f"this cannot be drawn: {error}", "invalid_request")
     return ApiError(500, "the service failed; no picture is returned", "internal_error")
 
 

@@ -54,7 +54,7 @@ class Metrics:
 
 
 class Counted:
-    """ASGI middleware that counts answers, by route so that a client can't make up labels.
+    """ASGI middleware that counts answers, by route so that a client cannot make up labels.
 
     Args:
         paths: of routes; what is refused before a route is found is counted under its path, if it is one of these.

@@ -85,14 +85,14 @@ class Connection(H11Protocol):
         self._refuse(ApiError(400, msg, "invalid_http"))
 
     def _time_the_head(self) -> None:
-        """A head that has begun, or a first one that hasn't, is waited for so long; between requests uvicorn does."""
+        """A head that has begun, or a first one that has not, is waited for so long; between requests uvicorn does."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._end("_reading")
         elif self._reading is None and (self.cycle is None or self.timeout_keep_alive_task is None):
             self._reading = self.loop.call_later(self.read_timeout, self._too_slow)
 
     def _too_slow(self) -> None:
-        self._refuse(ApiError(408, f"the head didn't come within {self.read_timeout:g} s", "request_timeout"))
+        self._refuse(ApiError(408, f"the head did not come within {self.read_timeout:g} s", "request_timeout"))
 
     def _refuse(self, error: ApiError) -> None:
         """Answers what is no whole request, and closes; what else comes meanwhile is thrown away."""
@@ -125,7 +125,7 @@ async def _too_many(scope: Any, receive: Any, send: Any) -> None:
 class Server(uvicorn.Server):
     """Serves until it is told to stop. Then it still answers, what is new with 503, until what it has begun is drawn.
 
-    At a second signal, or when `settings.drain` is over, what isn't drawn is answered 503 too, and the pipeline ends
+    At a second signal, or when `settings.drain` is over, what is not drawn is answered 503 too, and the pipeline ends
     with its next step.
 
     Args:

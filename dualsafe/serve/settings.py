@@ -30,7 +30,7 @@ class ServeSettings:
         policies: shipped policies' names and YAML files; the first is the default.
         default_level, min_level: as `safety_level` of a call. At 0 a client can have what the model draws unprotected.
         sizes: "WIDTHxHEIGHT", the first is the default; empty is the model's own size.
-        min_steps: with fewer the safe branch can't part from the original in time (`benchmarks/min_steps.py`). An edit
+        min_steps: with fewer the safe branch cannot part from the original in time (`benchmarks/min_steps.py`). An edit
             runs `steps * strength` of them.
         max_batch: higher is more throughput, more memory and a longer wait for each.
         allowed_hosts: empty: any with API keys; without, IP addresses and names without a dot, which no page that a
@@ -61,7 +61,7 @@ class ServeSettings:
     sizes: Annotated[tuple[str, ...], Option("--size", help="WIDTHxHEIGHT, once for each; the model's own.")] = ()
     steps: Annotated[int, Option(min=1, help="Denoising steps of a request that names none.")] = 25
     min_steps: Annotated[
-        int, Option(min=1, help="Fewest that are run; with fewer the safe branch doesn't get far enough.")
+        int, Option(min=1, help="Fewest that are run; with fewer the safe branch does not get far enough.")
     ] = 8
     max_steps: Annotated[int, Option(min=1, help="Most steps that a request may ask for.")] = 50
     guidance_scale: Annotated[float, Option(min=0, help="Guidance of a request that names none.")] = 5.0
@@ -140,7 +140,7 @@ def find_keys(file: Path | None) -> tuple[str, ...]:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"--api-key-file {file} can't be read: {error}") from error
+            raise ValueError(f"--api-key-file {file} cannot be read: {error}") from error
         source = f"--api-key-file {file}"
     elif KEY_VARIABLE in os.environ:
         lines, source = [os.environ[KEY_VARIABLE]], KEY_VARIABLE

@@ -23,8 +23,8 @@ class Finding:
     """What the watch says of a sample.
 
     Attributes:
-        score: the margin, in [-2, 2]; NaN where it couldn't be read. Under the threshold it may be less still: what
-            everyday things explain isn't compared with lookalikes.
+        score: the margin, in [-2, 2]; NaN where it could not be read. Under the threshold it may be less still: what
+            everyday things explain is not compared with lookalikes.
         category: the policy's category that leads.
         is_flagged: whether the picture is about to show it, or nothing can be said.
     """
@@ -74,7 +74,7 @@ class Watch:
         return self.tell(flagged) if flagged else {}
 
     def _read(self, e_p: Tensor, e_0: Tensor, predict: Predict) -> Tensor:
-        """Similarities (samples, probes); -1 to the lookalikes that needn't be asked, for they only lower a margin."""
+        """Similarities (samples, probes); -1 to the lookalikes that need not be asked, for they only lower a margin."""
         concepts, first = len(self.probes.categories), self.probes.first
         seen = torch.full((len(self.samples), len(self.probes.texts)), -1.0)
         try:
@@ -85,7 +85,7 @@ class Watch:
             if open_ and first < len(self.probes.texts):
                 e_k = self._predicted(predict, [self.samples[k] for k in open_], slice(first + self.blank, None))
                 seen[open_, first:] = reading.similarity(e_p[open_], e_k, e_0[open_]).cpu()
-        except RuntimeError as error:  # whatever the model can't do, a picture that can't be read isn't taken for safe
+        except RuntimeError as error:  # whatever the model cannot do, what cannot be read is not taken for safe
             logger.warning("the watch failed, so that pictures count as unsafe: %s", error)
             return torch.full_like(seen, torch.nan)
         return seen

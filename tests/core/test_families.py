@@ -430,7 +430,7 @@ def test_every_flow_scheduler(name, scheduler, extra, seeds):
     try:
         family.images(stock, UNSAFE[:1])
     except (ValueError, TypeError, AssertionError) as error:
-        pytest.skip(f"stock {name} doesn't take it: {error}")
+        pytest.skip(f"stock {name} does not take it: {error}")
     both_ends(family, stock, dual_of(stock), seeds)
 
 

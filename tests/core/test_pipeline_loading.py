@@ -62,7 +62,7 @@ def test_a_checkpoint_that_names_a_pipeline_of_its_own_is_refused(saved, tmp_pat
     (folder / "mine.py").write_text(
         "from diffusers import StableDiffusionPipeline\nclass Mine(StableDiffusionPipeline):\n    pass\n"
     )
-    with pytest.raises(CheckpointError, match="isn't dual"):
+    with pytest.raises(CheckpointError, match="is not dual"):
         DualLatentPipeline.from_pretrained(folder, trust_remote_code=True)
 
 
@@ -127,7 +127,7 @@ def test_where_and_how_to_fetch_reaches_the_hub(saved, tmp_path, loader):
     fetched = {"cache_dir": tmp_path, "local_files_only": True, "token": False}
     pipe = loader.from_pretrained("some/model", revision="fp32", **fetched)
     assert type(pipe) is DualLatentPipeline
-    with pytest.raises(CheckpointError, match="some/model can't be loaded"):
+    with pytest.raises(CheckpointError, match="some/model cannot be loaded"):
         loader.from_pretrained("some/model", **fetched)
 
 

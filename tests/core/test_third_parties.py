@@ -260,7 +260,7 @@ def test_free_u(seeds):
 def test_a_tiny_autoencoder(seeds):
     stock = FAMILIES["sd1"].make()
     plain, _ = both_ends(stock, "sd1", seeds)
-    dual = dual_of(stock)  # from_pipe of a class that names another autoencoder doesn't take it over
+    dual = dual_of(stock)  # from_pipe of a class that names another autoencoder does not take it over
     stock.vae = dual.vae = AutoencoderTiny(
         encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1),
         num_decoder_blocks=(1, 1),

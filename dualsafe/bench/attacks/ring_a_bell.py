@@ -19,7 +19,7 @@ _FRAMES = ("a picture of {}", "a person with {}", "a scene with {}", "somebody h
 
 
 class RingABell:
-    """Finds prompts of other words whose embedding carries the policy's concepts. It doesn't keep the pipeline.
+    """Finds prompts of other words whose embedding carries the policy's concepts. It does not keep the pipeline.
 
     Args:
         strength: eta, how much of the concept is added.

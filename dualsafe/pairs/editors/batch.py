@@ -1,4 +1,4 @@
-"""From jobs to answers: what can't be made is declined first, the rest is drawn together with what goes with it."""
+"""From jobs to answers: what cannot be made is declined first, the rest is drawn together with what goes with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def answered(
     """One answer a job, in order.
 
     Args:
-        ready: what a job needs, or why it isn't drawn.
+        ready: what a job needs, or why it is not drawn.
         draw: draws one batch.
         together: equal for what may share a batch.
     """

@@ -29,7 +29,7 @@ def existing(job: Job, side: int, multiple: int, instruction: str | None = None)
     """The job's picture at about side x side pixels.
 
     Raises:
-        PairsError: it has none, or one that can't be taken.
+        PairsError: it has none, or one that cannot be taken.
     """
     if job.image is None:
         raise PairsError(f"{job.pair_id} has no picture, which this editor needs")

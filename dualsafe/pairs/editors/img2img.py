@@ -41,7 +41,7 @@ class ImageToImageEditor(DualEditor):
         """One answer a job, in order; pictures of one size share a batch.
 
         Raises:
-            PairsError: a job without a picture, or with one that can't be taken.
+            PairsError: a job without a picture, or with one that cannot be taken.
         """
         return answered(jobs, self._ready, self._draw, together=size_of)
 

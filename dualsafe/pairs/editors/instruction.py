@@ -60,7 +60,7 @@ class InstructionEditor(Editor, ABC):
         """One answer a job, in order; pictures of one size share a batch.
 
         Raises:
-            PairsError: a job without a picture, or with one that can't be taken.
+            PairsError: a job without a picture, or with one that cannot be taken.
         """
         return answered(jobs, self._ready, self._edit, together=size_of)
 

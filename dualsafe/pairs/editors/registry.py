@@ -34,7 +34,7 @@ def create_editor(
 
     Raises:
         ValueError: none of these forms.
-        CheckpointError: its checkpoint can't be loaded, or isn't of a family that it takes.
+        CheckpointError: its checkpoint cannot be loaded, or is not of a family that it takes.
         PolicyError: there is no such policy.
     """
     is_picto = model in ("picto", PICTO)

@@ -36,8 +36,8 @@ def export(folder: str | Path, out: str | Path, format: str = "parquet") -> None
     Raises:
         PairsError: an unknown format, no finished run, `out` is there already and not an empty folder, or no pair goes
             into this format.
-        OSError: it can't be written; names `out`.
-        ImportError: `datasets`, pyarrow or jinja2 isn't installed.
+        OSError: it cannot be written; names `out`.
+        ImportError: `datasets`, pyarrow or jinja2 is not installed.
     """
     if format not in FORMATS:
         raise PairsError(f"format={format!r} is not one of {', '.join(FORMATS)}")
@@ -58,7 +58,7 @@ def export(folder: str | Path, out: str | Path, format: str = "parquet") -> None
             out.rmdir()
         partial.rename(out)
     except OSError as error:
-        said = f"{out} can't be written, and nothing of it is there: {error.strerror or error}"
+        said = f"{out} cannot be written, and nothing of it is there: {error.strerror or error}"
         raise OSError(error.errno, f"{said}; make room, and export again") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -68,6 +68,6 @@ def _stats_of(run: Path) -> dict[str, Any]:
     try:
         return json.loads((run / STATS).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PairsError(f"{run} isn't finished: resume it, then export it") from error
+        raise PairsError(f"{run} is not finished: resume it, then export it") from error
     except ValueError as error:
         raise PairsError(f"{run / STATS} is damaged: {DAMAGED}") from error

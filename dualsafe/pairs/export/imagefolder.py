@@ -32,7 +32,7 @@ pair["original"], pair["edited"], pair["mask"]  # pictures of PIL""",
     notes=(
         "Each split is a folder of `images/<pair_id>.original.png`, `.edited.png` and `.mask.png`, and a "
         "`metadata.jsonl` that names them in `original_file_name`, `edited_file_name` and `mask_file_name`.",
-        "So that all splits have the same columns, lists are JSON in text and a text that isn't there is empty.",
+        "So that all splits have the same columns, lists are JSON in text and a text that is not there is empty.",
         'PNG files carry `{"label": "unsafe"}` or `{"label": "safe"}` as text under the key `dualsafe`.',
     ),
 )

@@ -28,7 +28,7 @@ pair = load_dataset("PATH", split="train")[0]
 pair["original"], pair["edited"], pair["mask"]  # pictures of PIL""",
     columns=PICTURES | ROW | METRICS | {name: f"{text}; JSON" for name, text in JSON.items()},
     files=FILES,
-    notes=("Pictures are lossless PNG. What isn't known is null.",),
+    notes=("Pictures are lossless PNG. What is not known is null.",),
 )
 
 
@@ -36,7 +36,7 @@ def write(pairs: Iterable[StoredPair], folder: Path) -> None:
     """Writes pairs as parquet files of `datasets`.
 
     Raises:
-        ImportError: `datasets` isn't installed.
+        ImportError: `datasets` is not installed.
     """
     datasets = needed("datasets", "pairs")
     columns = datasets.Features.from_arrow_schema(index_schema())

@@ -20,7 +20,7 @@ def engine(name: str) -> Engine:
     """
     Raises:
         PairsError: no such engine.
-        ImportError: its package isn't installed.
+        ImportError: its package is not installed.
     """
     if name not in ENGINES:
         raise PairsError(f"engine={name!r} is not one of {', '.join(ENGINES)}")

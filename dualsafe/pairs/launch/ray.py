@@ -22,7 +22,7 @@ def make_shards(folder: Path, shards: list[int], workers: int, device: str, prog
 
     Raises:
         PairsError: a shard failed, or no worker can be had; what is done stands.
-        ImportError: Ray isn't installed.
+        ImportError: Ray is not installed.
     """
     needed("ray.data", "ray")
     import ray
@@ -37,7 +37,7 @@ def make_shards(folder: Path, shards: list[int], workers: int, device: str, prog
             progress(row["jobs"])
     except ray.exceptions.RayError as error:
         said = str(error).strip().splitlines()[-1]  # of the traceback on the other side
-        raise PairsError(f"a worker can't be had; what is done is in {folder}: {said}") from error
+        raise PairsError(f"a worker cannot be had; what is done is in {folder}: {said}") from error
     finally:
         if started:
             ray.shutdown()
