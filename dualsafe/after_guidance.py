@@ -87,9 +87,9 @@ class AfterGuidance(DualDenoiser):
         step, safe, carried = self._now
         u = self._at(z[:n], self._carried_on(g[:n], z[:n], carried, step), step)
         self._look(u, step)
-        self._originals.see(step, u.x0)
         if not safe:
             return g
+        self._originals.see(step, safe, u.x0)
         at = self._on(g.device, safe)
         s = self._at(z[n:][at], g[n:][at], step)
         fresh = [i for i in safe if i not in carried]

@@ -56,8 +56,8 @@ class DualDenoiser:
 
     def __post_init__(self) -> None:
         self.rows = [0] * len(self.plan.weights)
-        self._on, self._layout, self._originals = OnDevice(), Layout(), Originals(self.plan)
-        self._mask = Mask(self.plan, self._on)
+        self._on, self._layout = OnDevice(), Layout()
+        self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan, self._on)
         self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._on)
         if self.plan.dual:
             check_stateless(self.model)
@@ -75,9 +75,9 @@ class DualDenoiser:
         u = self._seen(call, call.latents(0), original, step)
         self._look(u, step)
         self._watch_over(call, original, step)
-        self._originals.see(step, u.x0)
         if own is None:
             return (stack(original, original),)
+        self._originals.see(step, safe, u.x0)
         at = self._on(original.device, safe)
         s = self._seen(call, call.latents(1)[at], own, step)
         fresh = [i for i in safe if i not in carried]
