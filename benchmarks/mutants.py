@@ -103,7 +103,8 @@ MUTANTS = [
     ),
     Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
     Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
-    Mutant("extrapolate", "or self._plan.keep_original or", "or", EXACT),
+    Mutant("extrapolate", "if self._plan.keep_original or self", "if self", EXACT),
+    Mutant("extrapolate", "in {i in self._plan.watched for i in safe}", "in (False, True)", WATCH + " -k in_one_batch"),
     Mutant("extrapolate", "if i in parted or not self._plan.finds_mask", "if True", MASKS + " -k agree"),
     Mutant(
         "branches",
@@ -139,6 +140,13 @@ MUTANTS = [
         "step.index < self._watched_part_at - 1",
         "step.index < self._watched_part_at - 2",
         WATCH + " -k last_step",
+    ),
+    Mutant(
+        "denoiser",
+        "        if own is None:\n            return (stack(original, original),)\n        self._originals.see(step, safe,",
+        "        self._originals.see(step, self.plan.dual, u.x0)\n"
+        "        if own is None:\n            return (stack(original, original),)\n        self._originals.see(step, safe,",
+        MASKS + " -k seldom",
     ),
     Mutant("denoiser", "            self.rows[i] += rows", "            pass", WATCH + " -k stock"),
     Mutant("watch/watch", "not score < self.threshold", "score >= self.threshold", WATCH + " -k fails"),

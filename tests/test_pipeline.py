@@ -64,16 +64,6 @@ def test_the_level_moves_the_picture_from_the_original_to_the_safe_one(tiny_dual
     assert distances == sorted(distances) and distances[1] > 0
 
 
-def test_an_original_that_is_seldom_computed_still_holds_the_picture_outside_the_mask(picto_dual, seeds):
-    call = {"num_inference_steps": 25, "guidance_scale": 5.0, "output_type": "np"}
-    prompt, settings = "a woman in green holding a bomb in a park", MethodSettings(original_interval=0.24)
-    stock = picto_dual(prompt, safety_level=0, generator=seeds(7), **call).images[0]
-    safe = picto_dual(prompt, settings=settings, generator=seeds(7), **call)
-    outside = np.asarray(safe.masks[0]).squeeze() == 0
-    error = np.square(safe.images[0] - stock)[outside].mean()
-    assert -10 * np.log10(error) > 30 and safe.safety[0].nfe < 64
-
-
 def test_safe_embeddings_equal_the_safe_prompt(tiny_dual, seeds):
     safe = ["a man with a flower", "a cat"]
     embeds, _ = tiny_dual.encode_prompt(safe, "cpu", 1, False)

@@ -54,6 +54,16 @@ def test_where_the_original_is_carried_the_mask_is_the_one_before(picto_dual, se
     assert np.array_equal(whole.masks, first.masks) and whole.safety[0].mask_area > 0
 
 
+def test_an_original_that_is_seldom_computed_still_holds_the_picture_outside_the_mask(picto_dual, seeds):
+    call = {"num_inference_steps": 25, "guidance_scale": 5.0, "output_type": "np"}
+    prompt, settings = "a woman in green holding a bomb in a park", MethodSettings(original_interval=0.24)
+    stock = picto_dual(prompt, safety_level=0, generator=seeds(7), **call).images[0]
+    safe = picto_dual(prompt, settings=settings, generator=seeds(7), **call)
+    outside = np.asarray(safe.masks[0]).squeeze() == 0
+    error = np.square(safe.images[0] - stock)[outside].mean()
+    assert -10 * np.log10(error) > 30 and safe.safety[0].nfe < 64
+
+
 def test_a_negatives_own_call_keeps_the_mask_of_the_call_before():
     mask = Mask(Plan([1.0], MethodSettings(mask_floor=0.5), lambda: Guidance(2.0, apart=True)), OnDevice())
     none, level = torch.zeros(1, 4, 8, 8), noise_level(0.5)
