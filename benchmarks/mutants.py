@@ -143,9 +143,8 @@ MUTANTS = [
     ),
     Mutant(
         "denoiser",
-        "        if own is None:\n            return (stack(original, original),)\n        self._originals.see(step, safe,",
-        "        self._originals.see(step, self.plan.dual, u.x0)\n"
-        "        if own is None:\n            return (stack(original, original),)\n        self._originals.see(step, safe,",
+        "u = self._seen(call, call.latents(0), original, step)",
+        "u = self._seen(call, call.latents(0), original, step); self._originals.see(step, self.plan.dual, u.x0)",
         MASKS + " -k seldom",
     ),
     Mutant("denoiser", "            self.rows[i] += rows", "            pass", WATCH + " -k stock"),
