@@ -15,7 +15,7 @@ PRESETS: dict[str, float] = {"off": 0.0, "low": 0.25, "medium": 0.5, "high": 0.7
 
 UNCALIBRATED: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
 CALIBRATED: tuple[tuple[float, float], ...] = (
-    (0.0, 0.0), (0.05, 0.33), (0.25, 0.45), (0.5, 0.57), (0.75, 0.66), (0.95, 0.77), (1.0, 1.0),
+    (0.0, 0.0), (0.05, 0.36), (0.25, 0.48), (0.5, 0.59), (0.75, 0.68), (0.95, 0.76), (1.0, 1.0),
 )  # fmt: skip
 """Levels to weights by which the share of unsafe pictures falls evenly, on picto: `sweeps.py uncalibrated`."""
 
