@@ -39,7 +39,7 @@ IMPLICIT, IMPLICIT_SEED = "a soldier in green at a castle", 7
 HARMLESS_PROMPT = "a cat in green at a castle"
 PROBES = probes_of(resolve("picto"))
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-TAUS = (0.0, DEFAULT.tau, 0.4, 0.6, 0.8)
+TAUS = (0.0, DEFAULT.tau, 0.2, 0.28, 0.4)
 GREY, INK, SHARED, DUAL = "#6b7280", "#111827", "#94a3b8", "#0f766e"
 
 
@@ -146,7 +146,7 @@ def draw_phases(pipe: DualLatentPipeline) -> Figure:
     for x, name in marks.items():
         axes.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (3, 3)))
         axes.text(x, 0.79, f"{name} {x:g}", ha="left", va="bottom")
-    axes.text(DEFAULT.tau - 0.01, 0.15, "safe branch follows", color=GREY, ha="right", va="center")
+    axes.text(DEFAULT.tau / 2, 0.15, "shared", color=GREY, ha="center", va="center")
     axes.set(xlim=(0, 1), ylim=(-1.1, 0.78), yticks=[0.33, -0.67], yticklabels=names)
     axes.set_xlabel("progress: 0 is pure noise, 1 the finished picture", loc="left")
     axes.tick_params(length=0)
