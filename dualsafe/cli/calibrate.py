@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +41,9 @@ def calibrate(
     folder = out or Path(PICTO if is_picto(model) else model)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give --out, a folder of your own")
-    sampling = {"num_inference_steps": steps} | ({} if guidance is None else {"guidance_scale": guidance})
+    sampling: dict[str, Any] = {"num_inference_steps": steps}
+    if guidance is not None:
+        sampling["guidance_scale"] = guidance
     pipe = load_pipeline(model, device)
     found = find(pipe, texts, false_alarms, **sampling)
     if looking is not None:
