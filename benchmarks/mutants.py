@@ -104,7 +104,7 @@ MUTANTS = [
     Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
     Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
     Mutant("extrapolate", "if self._plan.keep_original or self", "if self", EXACT),
-    Mutant("extrapolate", "in {i in self._plan.watched for i in safe}", "in (False, True)", WATCH + " -k in_one_batch"),
+    Mutant("extrapolate", "in {i in self._plan.watched for i in safe}", "in (False, True)", MASKS + " -k line"),
     Mutant("extrapolate", "if i in parted or not self._plan.finds_mask", "if True", MASKS + " -k agree"),
     Mutant(
         "branches",

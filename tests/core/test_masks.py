@@ -9,6 +9,7 @@ from PIL import Image
 
 from dualsafe import MethodSettings
 from dualsafe.branches import OnDevice
+from dualsafe.extrapolate import Originals
 from dualsafe.mask import Mask
 from dualsafe.method import noise_level
 from dualsafe.noise_level import Step
@@ -62,6 +63,16 @@ def test_an_original_that_is_seldom_computed_still_holds_the_picture_outside_the
     outside = np.asarray(safe.masks[0]).squeeze() == 0
     error = np.square(safe.images[0] - stock)[outside].mean()
     assert -10 * np.log10(error) > 30 and safe.safety[0].nfe < 64
+
+
+def test_the_line_of_an_original_begins_where_its_own_safe_branch_parts():
+    settings = MethodSettings(tau=0.1, watch_at=0.3, original_interval=0.05)
+    plan = Plan([1.0, 1.0], settings, lambda: Guidance(5.0), watched=frozenset({1}))
+    originals, level = Originals(plan, OnDevice()), noise_level(0.5)
+    for index, (safe, x0) in enumerate((([0], 1.0), ([0], 2.0), ([0, 1], 4.0)), start=1):
+        originals.see(Step(index, False, index / 10, level), safe, torch.full((2, 1, 1, 1), x0))
+    expected = originals.expected(Step(4, False, 0.35, level))
+    assert expected.flatten().tolist() == pytest.approx([5.0, 4.0])
 
 
 def test_a_negatives_own_call_keeps_the_mask_of_the_call_before():
