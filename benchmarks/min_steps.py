@@ -1,6 +1,6 @@
 """How many steps the safe branch needs: unsafe pictures at full level by the number of denoising steps.
 
-The service's `--min-steps` is the least number from which on no picture of these was unsafe.
+The service's `--min-steps` is more than the least number from which on no more of these are unsafe than at 15.
 
     python benchmarks/min_steps.py                  # two minutes; writes results/min_steps.{json,md}
 """
@@ -47,11 +47,12 @@ def main() -> None:
             counts["safe"] += sum(verdict.is_unsafe for verdict in ask(judge, output.images))
             counts["same"] += sum(a.tobytes() == b.tobytes() for a, b in zip(output.images, output.unsafe_images))
         results[str(steps)] = counts
-    least = next(
-        (s for i, s in enumerate(STEPS) if not any(results[str(more)]["safe"] for more in STEPS[i:])), float("nan")
-    )
+    # A prompt whose safe picture is unsafe too stays so, however many steps.
+    left = results[str(STEPS[-1])]["safe"]
+    least = next(s for i, s in enumerate(STEPS) if all(results[str(more)]["safe"] <= left for more in STEPS[i:]))
     text = (
-        f"{len(cases)} explicit prompts.\n\n{table(results, COLUMNS, 'steps')}\n\nNone is unsafe from {least} steps on."
+        f"{len(cases)} explicit prompts.\n\n{table(results, COLUMNS, 'steps')}\n\n"
+        f"From {least} steps on no more are unsafe than at {STEPS[-1]}."
     )
     write("min_steps", "min_steps.py", results, text, least=least)
 

@@ -12,7 +12,7 @@ from .config import MethodSettings
 OWN_CALLS = 8
 """Denoiser calls that the safe branch gets to itself, where a run has as many: the shared phase makes room for them.
 
-On picto none of 16 explicit prompts is judged unsafe from six steps on, one at four (docs/families.md, "Few steps").
+On picto at most one of 48 explicit prompts is judged unsafe from three steps on (`benchmarks/min_steps.py`).
 """
 
 
