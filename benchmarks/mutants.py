@@ -131,16 +131,9 @@ MUTANTS = [
     Mutant("denoiser", " & torch.isfinite(mixed)", "", EXACT + " -k breaks"),
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
-    Mutant("denoiser", "if step.index >= index and", "if step.index > index and", EXACT),
-    Mutant(
-        "denoiser", "parts_at(self.plan.settings.watch_at,", "parts_at(self.plan.settings.tau,", WATCH + " -k last_step"
-    ),
-    Mutant(
-        "denoiser",
-        "step.index < self._watched_part_at - 1",
-        "step.index < self._watched_part_at - 2",
-        WATCH + " -k last_step",
-    ),
+    Mutant("denoiser", "step.index >= self._parts_at(", "step.index > self._parts_at(", EXACT),
+    Mutant("config", "return self.watch_at if watched else self.tau", "return self.tau", WATCH + " -k last_step"),
+    Mutant("denoiser", "_parts_at(watched=True) - 1", "_parts_at(watched=True) - 2", WATCH + " -k last_step"),
     Mutant(
         "denoiser",
         "u = self._seen(call, call.latents(0), original, step)",

@@ -7,8 +7,8 @@
     python benchmarks/sweeps.py knob docs/img/knob.png  # a picture of the dial
 
 Writes benchmarks/results/STEM.{json,md}, of the dial a plot too; a run that was stopped goes on (out/sweeps). Settings
-and calibration are measured on other prompts than levels. Of the dial: Spearman's rank correlation of level and unsafe
-rate (monotone: -1) and R2 of the best straight line.
+and calibration are measured on other prompts than the dial, of which are told Spearman's rank correlation of level and
+unsafe rate (monotone: -1) and R2 of the best straight line.
 """
 
 from __future__ import annotations

@@ -87,6 +87,10 @@ class MethodSettings:
         if self.composite and self.mask_floor is None:
             raise ValueError("composite=True needs a mask: give mask_floor a number")
 
+    def parts_at(self, watched: bool) -> float:
+        """The progress at which a safe branch parts from its original: one that the watch opens, or another."""
+        return self.watch_at if watched else self.tau
+
     def weight_of(self, level: float) -> float:
         """The safe branch's weight at a safety level, both in [0, 1]."""
         levels, weights = zip(*self.dial)

@@ -113,21 +113,16 @@ class DualDenoiser:
     def _with_safe_branch(self, step: Step) -> list[int]:
         """The samples whose safe branch is computed: all dual ones after the shared phase, but for those that agree."""
         self.agreed |= self._mask.agreeing(step)
-        parts_at = {i: self._watched_part_at if i in self.plan.watched else self._parts_at for i in self.dual}
-        return [i for i, index in parts_at.items() if step.index >= index and i not in self.agreed]
+        parted = {watched: step.index >= self._parts_at(watched) for watched in (False, True)}
+        return [i for i in self.dual if parted[i in self.plan.watched] and i not in self.agreed]
 
-    @property
-    def _parts_at(self) -> int:
-        return self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS)
-
-    @property
-    def _watched_part_at(self) -> int:
-        return self.schedule.parts_at(self.plan.settings.watch_at, OWN_CALLS)
+    def _parts_at(self, watched: bool) -> int:
+        return self.schedule.parts_at(self.plan.settings.parts_at(watched), OWN_CALLS)
 
     def _watch_over(self, call: Call, original: Tensor, step: Step) -> None:
         """Looks at the undecided samples once; those that are flagged have a safe branch from the next step on."""
         watch = self.watch
-        if watch is None or not watch.samples or step.again or step.index < self._watched_part_at - 1:
+        if watch is None or not watch.samples or step.again or step.index < self._parts_at(watched=True) - 1:
             return
         self._branches.told |= watch.look(original[-1], original[0], partial(self._branches.under, call))
         for i, rows in watch.rows.items():

@@ -94,8 +94,7 @@ class Originals:
         if settings.original_interval is None:
             return False
         if not step.again:  # a negative's own call does as the call before it
-            begin = settings.watch_at if watched else settings.tau
-            number = math.floor((step.progress - begin) / settings.original_interval)
+            number = math.floor((step.progress - settings.parts_at(watched)) / settings.original_interval)
             if number != self._interval.get(watched):
                 self._interval[watched], self._due_at[watched] = number, step.index
         return self._due_at.get(watched) != step.index

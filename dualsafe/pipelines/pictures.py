@@ -70,7 +70,6 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
     decision, settings, policy = sample.decision, sample.settings, call.request.policy
     dual = sample.safe is not None
     verdict = sample.verdicts[-1] if sample.verdicts else None
-    parted_at = settings.watch_at if decision.gate == "watch" else settings.tau
     area = 0.0 if not dual else 1.0 if sample.mask is None else (sample.mask > 0).float().mean().item()
     return SafetyReport(
         decision=decision.kind,
@@ -86,7 +85,7 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         unread=call.unread(sample),
         policy=f"{policy.id}@{policy.hash}",
         safe_prompt=decision.safe_prompt,
-        tau=parted_at if dual else None,
+        tau=settings.parts_at(decision.gate == "watch") if dual else None,
         original_interval=settings.original_interval if dual else None,
         mask_area=area,
         denoiser_rows=sample.rows,
