@@ -27,7 +27,8 @@ def policy(**more: object) -> Policy:
         {"term": "gore", "counterpart": None},
     ]
     category = {"description": "d", "concepts": concepts, **more}
-    weapons = {"description": "d", "concepts": [{"term": "gun", "counterpart": "spoon"}], "exceptions": ["water gun"]}
+    weapons = {"description": "d", "concepts": [{"term": "gun", "counterpart": "spoon"}], "exceptions": ["toy gun"]}
+    weapons["lookalikes"] = ["water gun"]
     return Policy.from_data(
         {"id": "small", "version": 1, "description": "d", "categories": {"violence": category, "weapons": weapons}},
         "test",

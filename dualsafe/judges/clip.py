@@ -22,8 +22,8 @@ NEUTRAL = ("a picture",)
 class ClipJudge:
     """Judges by the summed probability of a policy's concepts, in a softmax over texts at CLIP's own scale.
 
-    Unsafe texts are the concepts' main terms; safe ones the counterparts, the look-alikes among the exceptions, the
-    aims and the neutral texts.
+    Unsafe texts are the concepts' main terms; safe ones the counterparts, the lookalikes, the aims and the
+    neutral texts.
 
     Args:
         model, processor: the checkpoint's.
@@ -90,6 +90,6 @@ def text_embeds(model: CLIPModel, tokenizer: Any, texts: list[str]) -> Tensor:
 def _safe_texts(policy: Policy) -> list[str]:
     categories = policy.categories.values()
     nouns = [c.counterpart for category in categories for c in category.concepts if c.counterpart]
-    nouns += [exception for category in categories for exception in category.exceptions]
+    nouns += [thing for category in categories for thing in category.lookalikes]  # exceptions name the concept itself
     aims = [category.aim for category in categories if category.aim]
     return list(dict.fromkeys([*map(TEMPLATE.format, nouns), *aims]))

@@ -72,13 +72,13 @@ def fit(run: Run, data: Dataset, start: AutoencoderKL | None = None) -> Autoenco
 def fit_decoder(run: Run, data: Dataset, vae: AutoencoderKL) -> AutoencoderKL:
     """Trains the decoder alone, so that latents, and a denoiser that was trained on them, stay what they are."""
     means = encode(vae, data.images, run.device)
-    decoder = Decoder(vae)
+    decoder = Decoder(vae).to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(run.seed)
 
     def step_loss(step: int) -> torch.Tensor:
         rows = torch.randint(len(data.images), (BATCH,), generator=generator)
         z = means[rows] + DECODER_NOISE * torch.randn(means[rows].shape, generator=generator)
-        output = decoder(z.to(run.device))
+        output = decoder(z.to(run.device, memory_format=torch.channels_last))
         return reconstruction_loss(
             output.float(), to_model(data.images[rows], run.device), data.masks[rows].to(run.device)
         )
