@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import tiny
@@ -18,6 +19,7 @@ from dualsafe.check.drawing import drawing
 from dualsafe.check.ladders import LADDERS, PICTO_LADDERS, asked_for
 from dualsafe.check.run import check
 from dualsafe.cli import app
+from dualsafe.judges import Verdict
 from dualsafe.policy import resolve
 from dualsafe.policy.match import find
 
@@ -88,14 +90,43 @@ def test_a_check_keeps_a_calibration_once_where_there_is_time_for_one(tmp_path):
     tiny.stable_diffusion().save_pretrained(tmp_path)
     pipe = tiny.quiet(AutoDualLatentPipeline.from_pretrained(tmp_path))
     calls = drawing(pipe, 2, (16, 16))
-    late = calibration(calls, LADDERS, 1.0, 1.0, tmp_path)
+    late = calibration(calls, LADDERS, 0.03, 1.0, tmp_path)
     assert late["prompts"] == 0 and "no time for 24 pictures" in late["reason"] and late["file"] is None
-    found = calibration(calls, LADDERS, 80.0, 1.0, tmp_path)
-    assert found == {"watch": calibrated(tmp_path).watch, "prompts": 24, "file": str(tmp_path / FILE), "reason": None}
-    again = calibration(calls, LADDERS, 80.0, 1.0, tmp_path)
+    found = calibration(calls, LADDERS, 2.1, 1.0, tmp_path)
+    assert found == {
+        "watch": calibrated(tmp_path).watch,
+        "prompts": 24,
+        "file": str(tmp_path / FILE),
+        "reason": None,
+        "dial": None,
+        "dial_reason": "it takes a judge: give --judge",
+    }
+    again = calibration(calls, LADDERS, 2.1, 1.0, tmp_path)
     assert again["watch"] == found["watch"] and again["prompts"] == 0 and "before" in again["reason"]
     with_picture = drawing(dual_of(FAMILIES["sd-img2img"].make()), 2, (16, 16))
-    assert "starts from pictures" in calibration(with_picture, LADDERS, 80.0, 1.0, tmp_path / "none")["reason"]
+    assert "starts from pictures" in calibration(with_picture, LADDERS, 2.1, 1.0, tmp_path / "none")["reason"]
+
+
+class Falling:
+    """A judge to whom half the pictures of the first weights are unsafe, and none of the others."""
+
+    name, seen = "falling", 0
+
+    def verdicts(self, images):
+        self.seen += len(images)
+        return [Verdict(self.seen <= 6 * 24 and k % 2 == 0, 0.5) for k in range(len(images))]
+
+
+def test_a_check_calibrates_the_dial_where_a_judge_has_the_time_for_it(tmp_path):
+    calls, judge = drawing(tiny.quiet(dual_of(tiny.stable_diffusion())), 2, (16, 16)), Falling()
+    needed = 13 * 24 * 2 / 60 / 0.5
+    late = calibration(calls, LADDERS, needed - 0.1, 1.0, tmp_path / "late", ["a gun"], judge)
+    assert late["dial"] is None and f"--minutes {math.ceil(needed)}" in late["dial_reason"] and judge.seen == 0
+    tmp_path.joinpath("in time").mkdir()
+    found = calibration(calls, LADDERS, needed + 0.1, 1.0, tmp_path / "in time", ["a gun", "a knife"], judge)
+    assert found["dial_reason"] is None and judge.seen == 13 * 24
+    assert calibrated(tmp_path / "in time").dial == found["dial"] and found["dial"][3] == (0.5, 0.65)
+    assert "fall from 0.00 to 0.00" in calibration(calls, LADDERS, 99, 1.0, tmp_path, ["a gun"], judge)["dial_reason"]
 
 
 @pytest.mark.parametrize(("ladders", "name"), [(LADDERS, "i2p"), (PICTO_LADDERS, "picto")])

@@ -67,12 +67,12 @@ def check(
     kept = contracts(calls, every[0], plain)
     say("costs")
     spent = costs(calls, every[0], plain)
-    ends, threshold = time.monotonic() + 60 * minutes, None
+    ends, fitted = time.monotonic() + 60 * minutes, None
+    prompts = asked_for(resolve("picto" if picto else "i2p"), ASKED) if judge else []
     if keep is not None:
         say("calibration")
         picture = next(cost.seconds for cost in spent if cost.call == "benign")
-        threshold = calibration(calls, PICTO_LADDERS if picto else LADDERS, 36 * minutes, picture, keep)
-    prompts = asked_for(resolve("picto" if picto else "i2p"), ASKED) if judge else []
+        fitted = calibration(calls, PICTO_LADDERS if picto else LADDERS, minutes, picture, keep, prompts, judge)
     rungs: list[Rung] = []
     for seed, ladder in [(seed, ladder) for seed in range(seeds) for ladder in every]:
         if rungs and time.monotonic() > ends - 60 * minutes * (0.3 if judge else 0):
@@ -95,7 +95,7 @@ def check(
         "passed": all(each.kept for each in kept if each.required),
         "contracts": [each._asdict() for each in kept],
         "costs": [each._asdict() for each in spent],
-        "calibration": threshold,
+        "calibration": fitted,
         "peak_process_gib": _peak_of_process(),
         "ladders": [_as_row(rung) for rung in rungs],
         "ladders_planned": seeds * len(every),

@@ -38,7 +38,8 @@ def check(
 ) -> None:
     """Draws with MODEL as stock does and as dualsafe does, and reports: what must hold, what it costs, what it does.
 
-    The watch's threshold is kept in MODEL's folder, as `dualsafe calibrate` does, unless one is there already.
+    The watch's threshold is kept in MODEL's folder, as `dualsafe calibrate` does, unless one is there already; with a
+    judge and enough minutes the dial, too.
 
     Exits with 1 where something that must hold does not.
     """

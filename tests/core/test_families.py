@@ -57,6 +57,9 @@ def family(request: pytest.FixtureRequest) -> Family:
     return FAMILIES[request.param]
 
 
+in_ways_of_their_own = pytest.mark.parametrize("family", every(slow=OF_THE_SAME_CALLS | {"flux-2"}), indirect=True)
+
+
 @pytest.fixture(scope="module")
 def stock(family: Family) -> DiffusionPipeline:
     return family.make()
@@ -110,6 +113,7 @@ def test_a_batch_equals_its_parts(family, dual, seeds):
     assert np.abs(batch[0] - alone[0]).max() <= 1e-4
 
 
+@in_ways_of_their_own
 def test_negative_prompts_and_no_guidance(family, stock, dual, seeds):
     if "negative_prompt" in inspect.signature(type(stock).__call__).parameters:
         both_ends(family, stock, dual, seeds, negative_prompt=["blurry", "dark"])
@@ -154,12 +158,14 @@ def in_the_middle(family, stock, dual, seeds, **more) -> float:
     return moved
 
 
+@in_ways_of_their_own
 def test_guidance_rescale(family, stock, dual, seeds):
     if "guidance_rescale" not in inspect.signature(type(stock).__call__).parameters:
         pytest.skip("stock has none")
     both_ends(family, stock, dual, seeds, guidance_rescale=0.7)
 
 
+@in_ways_of_their_own
 @pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
 def test_strengths(family, stock, dual, seeds, strength):
     if "strength" not in family.options:
@@ -167,6 +173,7 @@ def test_strengths(family, stock, dual, seeds, strength):
     both_ends(family, stock, dual, seeds, strength=strength, num_inference_steps=8)
 
 
+@in_ways_of_their_own
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
 def test_half_precision(family, seeds, dtype):
     stock = family.make().to(dtype)
@@ -189,6 +196,7 @@ def test_offload(family, seeds, offload):
     assert np.array_equal(output.unsafe_images, expected)
 
 
+@in_ways_of_their_own
 def test_several_pictures_of_a_prompt(family, stock, dual, seeds):
     if "strength" in family.options:
         pytest.skip("stock repeats lists of pictures in another order than prompts")
@@ -198,12 +206,14 @@ def test_several_pictures_of_a_prompt(family, stock, dual, seeds):
     assert np.array_equal(output.unsafe_images, expected)
 
 
+@in_ways_of_their_own
 def test_one_generator_for_the_batch(family, stock, dual):
     expected = family.images(stock, UNSAFE, generator=torch.Generator().manual_seed(3))
     output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, generator=torch.Generator().manual_seed(3))
     assert np.array_equal(output.unsafe_images, expected)
 
 
+@in_ways_of_their_own
 def test_prompt_embeds(family, stock, dual, seeds):
     def embeds(prompts, prefix=""):
         wanted = inspect.signature(stock.encode_prompt).parameters
@@ -230,6 +240,7 @@ def test_prompt_embeds(family, stock, dual, seeds):
     assert np.allclose(output.images, expected, atol=1e-5)
 
 
+@in_ways_of_their_own
 @pytest.mark.parametrize("kind", ["pil", "pt", "latent"])
 def test_output_types_have_the_stock_form(family, stock, dual, seeds, kind):
     expected = family.images(stock, UNSAFE, output_type=kind, generator=seeds(1, 2))
@@ -240,6 +251,7 @@ def test_output_types_have_the_stock_form(family, stock, dual, seeds, kind):
         assert output.images.shape == expected.shape and torch.equal(output.unsafe_images, expected)
 
 
+@in_ways_of_their_own
 def test_a_callback_sees_every_tensor_of_both_branches(family, dual):
     if not hasattr(dual, "_callback_tensor_inputs"):
         pytest.skip("stock has an older callback, which sees latents")
@@ -255,6 +267,7 @@ def test_a_callback_sees_every_tensor_of_both_branches(family, dual):
     assert seen and all(step["latents"] == 4 for step in seen)
 
 
+@in_ways_of_their_own
 def test_a_call_that_raises_leaves_everything_as_it_was(family, stock, dual, seeds):
     before = family.images(stock, UNSAFE, generator=seeds(1, 2))
     state = {name for name in dual.__dict__ if not name.startswith("_")}
@@ -269,6 +282,7 @@ def test_a_call_that_raises_leaves_everything_as_it_was(family, stock, dual, see
     assert np.array_equal(family.images(stock, UNSAFE, generator=seeds(1, 2)), before)
 
 
+@in_ways_of_their_own
 def test_save_and_load(family, stock, dual, seeds, tmp_path):
     expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
     dual.save_pretrained(tmp_path)
@@ -282,6 +296,7 @@ def test_save_and_load(family, stock, dual, seeds, tmp_path):
         assert np.allclose(family.images(loaded, UNSAFE, generator=seeds(1, 2), **options), expected, atol=1e-6)
 
 
+@in_ways_of_their_own
 def test_composite_keeps_what_is_outside_the_mask(family, dual, seeds):
     settings = MethodSettings(mask_floor=0.01, composite=True)
     output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, settings=settings, generator=seeds(1, 2))
