@@ -49,6 +49,7 @@ class Mutant:
 METHOD, LEVELS, EXACT = "test_method.py", "test_noise_level.py", "test_exactness.py -k sd1"
 REFERENCE = "test_reference.py -k sd1-ddim"
 MASKS, OTHERS, WATCH = "test_masks.py", "test_third_parties.py", "test_watch.py"
+AGAIN = "../test_closed_loop.py"
 MUTANTS = [
     Mutant(
         "method",
@@ -101,6 +102,11 @@ MUTANTS = [
         "self.parted |= set()",
         MASKS + " -k agree",
     ),
+    Mutant(
+        "pipelines/call", " and i not in plan.may_agree and denoiser.shared", " and denoiser.shared", AGAIN + " -k near"
+    ),
+    Mutant("pipelines/call", "farthest[i] < (plan", "farthest[i] > (plan", AGAIN + " -k first_step"),
+    Mutant("denoiser", "self._parts_at(i in self.plan.watched) > 0", "True", AGAIN + " -k first_step"),
     Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
     Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
     Mutant("extrapolate", "if self._plan.keep_original or self", "if self", EXACT),

@@ -100,6 +100,10 @@ class DualDenoiser:
         """Whether any call was made for the safe branches themselves."""
         return self.own_calls > 0
 
+    def shared_steps(self, i: int) -> bool:
+        """Whether the branches of a sample were one at first, by the plan."""
+        return self._parts_at(i in self.plan.watched) > 0
+
     def _stock(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, ...]:
         """The stock call, untouched."""
         output, n = self.model(*args, **kwargs), len(self.rows)

@@ -80,6 +80,11 @@ def difference(x0_s: Tensor, x0_u: Tensor) -> Tensor:
     return (x0_s - x0_u).abs().mean(1, keepdim=True)
 
 
+def farthest(difference: Tensor) -> Tensor:
+    """The largest of a sample's differences, smoothed 3x3 as for the mask: (N,)."""
+    return _smoothed(difference).amax((1, 2, 3))
+
+
 def difference_mask(difference: Tensor, floor: float, least: Tensor | float = 0.0) -> Tensor:
     """Where the conditions differ: smoothed 3x3, over a floor, dilated by one, feathered; in [0, 1].
 
@@ -88,11 +93,15 @@ def difference_mask(difference: Tensor, floor: float, least: Tensor | float = 0.
     Args:
         least: (N, 1, 1, 1), how low a sample's own floor may be; over 0, two agreeing branches give an empty mask.
     """
-    smooth = F.avg_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    smooth = _smoothed(difference)
     own = (0.6 * smooth.amax((1, 2, 3), keepdim=True)).clamp(max=floor)
     own = torch.maximum(own, torch.as_tensor(least, device=own.device))
     found = F.max_pool2d((smooth > own).to(difference.dtype), 3, stride=1, padding=1)
     return torch.maximum(found, F.avg_pool2d(found, 3, stride=1, padding=1))
+
+
+def _smoothed(difference: Tensor) -> Tensor:
+    return F.avg_pool2d(F.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
 def composite(safe: Tensor, original: Tensor, mask: Tensor, feather: int = 2) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from dualsafe import MethodSettings, Policy
 from dualsafe.judges import Verdict, as_judge, ask
 from dualsafe.judges.picto import Attributes
+from dualsafe.judges.registry import load_judge
 
 PROMPTS = ["a pirate in a park", "a cat on a beach"]
 FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto", "scope": "words"}
@@ -185,3 +186,45 @@ def test_no_answer_is_never_taken_for_safe():
     assert [verdict.is_unsafe for verdict in ask(silent, [None, None])] == [True, False]
     assert Verdict(False, refused=True).is_unsafe and Verdict(False, error="out of memory").is_unsafe
     assert Attributes({}, float("nan")).is_unsafe
+
+
+NAMED = {**FAST, "num_inference_steps": 12, "return_pair": True}
+"""Enough steps for a shared phase; random weights hardly heed texts, so that both branches draw nearly the same."""
+
+
+def test_what_still_shows_the_same_is_drawn_again_from_the_first_step(tiny_dual, seeds):
+    prompts = ["a man with a knife", "a cat on a beach"]
+    late, soon = (MethodSettings(tau=tau) for tau in (0.3, 0.0))
+    output = tiny_dual(prompts, settings=late, generator=seeds(1, 2), **NAMED)
+    at_once = tiny_dual(prompts, settings=soon, generator=seeds(1, 2), **NAMED)
+    assert [report.tries for report in output.safety] == [1, 0] and output.safety[0].tau == 0
+    assert [report.tries for report in at_once.safety] == [0, 0]  # drawing it again would change nothing
+    assert np.allclose(output.images, at_once.images, atol=1e-5)
+    assert np.array_equal(output.unsafe_images, stock_of(tiny_dual, prompts, seeds))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"max_tries": 0},
+        {"safety_level": 0.5},  # which asks for something between
+        {"settings": MethodSettings(tau=0.3, mask_floor=None)},  # nothing to tell it by
+        {"prompt": "a man with a drum", "safe_prompt": "a man with a flower"},  # nothing unsafe is known of it
+        {"settings": MethodSettings(tau=0.3, mask_floor=0.001)},  # it differs by that
+    ],
+    ids=["no tries", "level", "no mask", "no word", "floor"],
+)
+def test_what_may_stay_near_its_original_is_drawn_once(tiny_dual, seeds, more):
+    told = {"prompt": "a man with a knife", "settings": MethodSettings(tau=0.3), "generator": seeds(1)} | NAMED | more
+    assert tiny_dual(**told).safety[0].tries == 0
+
+
+def test_an_item_that_the_first_steps_have_settled_goes_all_the_same(picto_dual):
+    prompt = "a woman in red with a gun on a beach"  # under seed 9 the gun is there before the branches part
+    output = picto_dual(prompt, generator=torch.Generator().manual_seed(9), return_pair=True, guidance_scale=5.0)
+    before, after = load_judge("picto").verdicts([*output.unsafe_images, *output.images])
+    assert before.is_unsafe and not after.is_unsafe and output.safety[0].tries == 1
+
+
+def stock_of(dual, prompts, seeds):
+    return dual(prompts, safety_level=0, generator=seeds(1, 2), **NAMED | {"return_pair": False}).images

@@ -294,6 +294,7 @@ class Call:
                 self.samples[rows[k]].withheld = True
         if not dual:
             return
+        same = alike(final[:count], final[count:], denoiser)
         safe, own = final[count:][dual], [rows[k] for k in dual]
         masks = None if denoiser.mask is None else denoiser.mask[dual]
         pixels = None
@@ -308,11 +309,25 @@ class Call:
                 sample.decision = replace(sample.decision, gate="latent")
                 sample.safe = sample.pixels = sample.mask = None
                 continue
-            sample.safe = safe[j]
+            sample.safe, sample.is_alike = safe[j], k in same
             sample.pixels = None if pixels is None else pixels[j]
             sample.mask = None if masks is None else masks[j]
             if sample.decision.gate == "watch" and sample.is_original:  # a mask of the caller's that keeps it as it was
                 sample.withheld = True
+
+
+def alike(u: Tensor, s: Tensor, denoiser: DualDenoiser) -> set[int]:
+    """The samples of which something unsafe was found, and whose branches still show the same after they were one.
+
+    Args:
+        u, s: final latents of both branches, (N, C, h, w).
+    """
+    plan = denoiser.plan
+    if not plan.finds_mask:  # without one, the original is not followed to the end
+        return set()
+    farthest = method.farthest(method.difference(s.float(), u.float())).tolist()
+    full = [i for i in denoiser.dual if plan.weights[i] == 1 and i not in plan.may_agree and denoiser.shared_steps(i)]
+    return {i for i in full if farthest[i] < (plan.settings.mask_floor or 0)}
 
 
 def first_broken(values: Tensor) -> int | None:

@@ -1,4 +1,5 @@
-"""From the first pass to pictures that may leave: what judges flag is drawn again, and at last withheld."""
+"""From the first pass to pictures that may leave: what judges flag, and what did not become another picture although it
+should, is drawn again; what judges still flag is withheld."""
 
 from __future__ import annotations
 
@@ -35,6 +36,9 @@ def draw_all(call: Call) -> None:
     flagged = [i for i in open_ if samples[i].was_flagged and not samples[i].withheld]
     if flagged:
         _aim(call, flagged, "preview", request.settings)
+    if request.max_tries:  # what is unsafe was there before the branches parted
+        alike = [i for i in call.everything if samples[i].is_alike and not samples[i].withheld]
+        _again(call, alike, replace(request.settings, tau=0.0))
     if judges.verify:
         _verify(call, judges.verify)
 
@@ -78,13 +82,19 @@ def _aim(call: Call, rows: Iterable[int], gate: Gate, settings: MethodSettings) 
             continue
         if gate == "verify":
             sample.decision = replace(sample.decision, level=1.0)
-        sample.settings = settings
         again.append(i)
-    if again and not call.is_interrupted:
-        for i in again:
-            call.samples[i].tries += 1
-        call.draw(again)
+    _again(call, again, settings)
     _withhold(call, [i for i in again if call.is_interrupted or call.samples[i].is_original])
+
+
+def _again(call: Call, rows: list[int], settings: MethodSettings) -> None:
+    """Draws `rows` once more, if there are any, under other settings."""
+    if not rows or call.is_interrupted:
+        return
+    for i in rows:
+        call.samples[i].settings = settings
+        call.samples[i].tries += 1
+    call.draw(rows)
 
 
 def _withhold(call: Call, rows: Iterable[int]) -> None:

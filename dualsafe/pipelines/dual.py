@@ -227,7 +227,8 @@ class DualLatentMixin:
                 judge takes the place of the watch, but for the categories that it says it does not see (`covers`).
             verify: a judge of the finished pictures, "auto" the checkpoint's own. What it flags is drawn again, more
                 strictly, and at last withheld. A safety checker of the checkpoint always verifies.
-            max_tries: how often, for `verify`.
+            max_tries: how often; 0 also leaves a safe picture at level 1 that came out as its original, which is drawn
+                again from the first step on.
             mask: where a picture may change, 1 for yes: "auto" finds it (`settings.mask_floor`), None is everywhere; or
                 a tensor (H, W), (prompts, H, W) or (prompts, 1, H, W), a PIL picture, or a list of those.
             *args, **kwargs: the stock call's. `output_type` is "pil", "np", "pt" or "latent".

@@ -29,7 +29,7 @@ class SafetyReport:
             things; higher is more unsafe.
         score: the last judge's, if one was asked and says; higher is more unsafe.
         seen: what judges saw, in the policy's words.
-        tries: how often the picture was drawn anew after a judge's verdict.
+        tries: how often the picture was drawn anew: after a judge's verdict, or because it still was as its original.
         withheld: whether the picture was still flagged at the end; a blank one is returned in its place.
         level: safety level in [0, 1].
         triggers: what in the prompt called for the safe branch, as written there.

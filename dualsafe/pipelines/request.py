@@ -30,7 +30,7 @@ class Request:
         mask: the caller's, (prompts, 1, H, W), if any.
         return_pair: whether the originals are returned.
         judges: who looks at the pictures.
-        max_tries: how often a finished picture that is flagged is drawn again.
+        max_tries: how often a finished picture that is flagged, or still shows what it should not, is drawn again.
     """
 
     given: dict[str, Any]

@@ -20,6 +20,7 @@ class Sample:
         safe: final latents of the safe branch; None where the original is the picture.
         pixels: `safe` decoded and composited, (3, H, W).
         mask: where the safe picture may differ, (1, h, w) in [0, 1]; None where it is everywhere.
+        is_alike: whether the safe picture should differ from its original and does so nowhere, by the mask's floor.
         rows: denoiser rows spent so far, in all passes.
         tries: how often it was drawn again.
         verdicts: what judges said of it, in order.
@@ -32,6 +33,7 @@ class Sample:
     safe: Tensor | None = None
     pixels: Tensor | None = None
     mask: Tensor | None = None
+    is_alike: bool = False
     rows: int = 0
     tries: int = 0
     verdicts: list[Verdict] = field(default_factory=list)

@@ -72,7 +72,7 @@ def fit(run: Run, data: Dataset, start: AutoencoderKL | None = None) -> Autoenco
 def fit_decoder(run: Run, data: Dataset, vae: AutoencoderKL) -> AutoencoderKL:
     """Trains the decoder alone, so that latents, and a denoiser that was trained on them, stay what they are."""
     means = encode(vae, data.images, run.device)
-    decoder = Decoder(vae).to(memory_format=torch.channels_last)
+    decoder = Decoder(vae.to(memory_format=torch.channels_last))
     generator = torch.Generator().manual_seed(run.seed)
 
     def step_loss(step: int) -> torch.Tensor:
