@@ -114,18 +114,20 @@ class Falling:
 
     def verdicts(self, images):
         self.seen += len(images)
-        return [Verdict(self.seen <= 6 * 24 and k % 2 == 0, 0.5) for k in range(len(images))]
+        return [Verdict(self.seen <= 2 * 24 and k % 2 == 0, 0.5) for k in range(len(images))]
 
 
-def test_a_check_calibrates_the_dial_where_a_judge_has_the_time_for_it(tmp_path):
+def test_a_check_calibrates_the_dial_where_a_judge_has_the_time_for_it(tmp_path, monkeypatch):
+    for module in ("dualsafe.calibration", "dualsafe.check.calibrated"):
+        monkeypatch.setattr(f"{module}.WEIGHTS", (0.0, 0.5, 0.75, 1.0))
     calls, judge = drawing(tiny.quiet(dual_of(tiny.stable_diffusion())), 2, (16, 16)), Falling()
-    needed = 13 * 24 * 2 / 60 / 0.5
+    needed = 4 * 24 * 2 / 60 / 0.5
     late = calibration(calls, LADDERS, needed - 0.1, 1.0, tmp_path / "late", ["a gun"], judge)
     assert late["dial"] is None and f"--minutes {math.ceil(needed)}" in late["dial_reason"] and judge.seen == 0
     tmp_path.joinpath("in time").mkdir()
     found = calibration(calls, LADDERS, needed + 0.1, 1.0, tmp_path / "in time", ["a gun", "a knife"], judge)
-    assert found["dial_reason"] is None and judge.seen == 13 * 24
-    assert calibrated(tmp_path / "in time").dial == found["dial"] and found["dial"][3] == (0.5, 0.65)
+    assert found["dial_reason"] is None and judge.seen == 4 * 24
+    assert calibrated(tmp_path / "in time").dial == found["dial"] and found["dial"][3] == (0.5, 0.62)
     assert "fall from 0.00 to 0.00" in calibration(calls, LADDERS, 99, 1.0, tmp_path, ["a gun"], judge)["dial_reason"]
 
 

@@ -50,7 +50,8 @@ def test_what_is_left_out_is_the_services_own(client, picto_dual, seeds):
     entry = ask(client, model="picto", n=None, size="auto", response_format=None, quality="auto").json()["data"][0]
     again = picto_dual(BENIGN, generator=seeds(entry["seed"]), num_inference_steps=3, guidance_scale=5.0)
     assert apart(picture(entry["b64_json"]), again.images[0]) <= 1
-    assert entry["decision"] == "benign" and entry["revised_prompt"] is None
+    said = again.safety[0]  # under some seeds the stock picture shows something unsafe
+    assert (entry["decision"], entry["revised_prompt"]) == (said.decision, said.safe_prompt)
     assert ask(client).json()["data"][0]["seed"] != entry["seed"]
 
 
