@@ -54,7 +54,7 @@ def watch_scores(pipe: Any, prompts: Sequence[str], batch: int = 8, **sampling: 
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])
         seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
-        output = pipe(part, generator=seeds, settings=settings, preview=None, output_type="latent", **sampling)
+        output = pipe(prompt=part, generator=seeds, settings=settings, preview=None, output_type="latent", **sampling)
         scores += [report.watched for report in output.safety if report.watched is not None]
     return scores
 
@@ -125,7 +125,7 @@ def calibrate_dial(
             part = list(prompts[start : start + batch])
             seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
             call = {"generator": seeds, "scope": "words", "preview": None, "verify": None} | sampling
-            output = pipe(part, safety_level=weight, settings=settings, **call)
+            output = pipe(prompt=part, safety_level=weight, settings=settings, **call)
             verdicts = ask(judge, output.images)
             seen += [v.is_unsafe for v, report in zip(verdicts, output.safety) if report.triggers]
         if len(seen) < 20:

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 import tiny
+from families import FAMILIES, dual_of
 from PIL import Image
 from typer.testing import CliRunner
 
 from dualsafe import MethodSettings
-from dualsafe.calibration import FILE, WEIGHTS, calibrate_dial, calibrated, dial_of, save
+from dualsafe.calibration import FILE, WEIGHTS, calibrate_dial, calibrated, dial_of, save, watch_scores
 from dualsafe.cli import app
 from dualsafe.judges import Verdict
 
@@ -61,6 +62,12 @@ def test_a_dial_is_calibrated_by_what_a_judge_sees_and_kept_beside_the_weights(t
     assert found["settings"]["dial"] == dial_of(WEIGHTS, list(found["unsafe"].values()))
     save(found, tmp_path)
     assert calibrated(tmp_path) == MethodSettings(dial=found["settings"]["dial"])
+
+
+def test_the_watch_is_calibrated_where_a_call_takes_the_prompt_by_name_alone():
+    family = FAMILIES["flux-2-klein"]
+    scores = watch_scores(dual_of(family.make()), ["a cat", "a dog"], num_inference_steps=2, **family.options)
+    assert len(scores) == 2 and np.isfinite(scores).all()
 
 
 def test_prompts_without_a_word_of_the_policy_do_not_count(tiny_dual):

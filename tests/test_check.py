@@ -24,7 +24,7 @@ from dualsafe.policy import resolve
 from dualsafe.policy.match import find
 
 QUICK = ("--steps", "2", "--device", "cpu", "--ladders", "1", "--minutes", "0")
-SOON = {"sd1", "xl-controlnet-img2img", "flux-true-cfg", "pixart-sigma"}
+SOON = {"sd1", "xl-controlnet-img2img", "flux-true-cfg", "pixart-sigma", "z-image", "flux-2-klein"}
 
 
 def test_the_command_on_picto(tmp_path):

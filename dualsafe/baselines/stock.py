@@ -17,7 +17,7 @@ def draw(pipe: DualLatentMixin, prompts: list[str], seeds: list[int], policy: Po
     generator = [torch.Generator().manual_seed(seed) for seed in seeds]
     if "safety_level" not in call:
         policy, call = _without_force(policy), call | {"safety_level": 0.0}
-    output: Any = pipe(prompts, policy=policy, generator=generator, **call)
+    output: Any = pipe(prompt=prompts, policy=policy, generator=generator, **call)
     rows = [report.denoiser_rows for report in output.safety]
     return Drawn(output.images, rows, output.masks or [None] * len(prompts), output.safety)
 

@@ -30,12 +30,11 @@ class Drawing:
 
     def stock(self, prompts: list[str], seed: int, kind: str = "latent") -> Any:
         """The stock call's pictures, as `kind` says; the k-th from `seed` + k."""
-        told = self._told(prompts, seed, kind)
-        return self.pipe.stock_class().__call__(self.pipe, prompts, **told).images
+        return self.pipe.stock_class().__call__(self.pipe, **self._told(prompts, seed, kind)).images
 
     def dual(self, prompts: list[str], seed: int, kind: str = "latent", **more: Any) -> Any:
         """The dual call's output."""
-        return self.pipe(prompts, **self._told(prompts, seed, kind), scope="words", **more)
+        return self.pipe(**self._told(prompts, seed, kind), scope="words", **more)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +52,8 @@ class Drawing:
             name: [value] * len(prompts) if isinstance(value, Image.Image) else value
             for name, value in self.options.items()
         }
-        return {"num_inference_steps": self.steps, "output_type": kind, "generator": generators} | pictures
+        told = {"num_inference_steps": self.steps, "output_type": kind, "generator": generators} | pictures
+        return told | {"prompt": list(prompts)}  # Flux.2 takes another argument first, and Z-Image writes into the list
 
 
 def drawing(pipe: DualLatentMixin | Any, steps: int, size: tuple[int, int] | None = None, **options: Any) -> Drawing:

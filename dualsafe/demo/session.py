@@ -203,7 +203,7 @@ class Studio:
                 raise Cancelled
             tell(0.0, "reading the prompt")
             return self.pipe(
-                wish.prompt,
+                prompt=wish.prompt,
                 policy=policy,
                 num_inference_steps=wish.steps,
                 guidance_scale=wish.guidance_scale,

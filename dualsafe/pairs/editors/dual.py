@@ -87,7 +87,7 @@ class DualEditor(Editor):
         """The `DualLatentOutput` of one call over jobs, each from its own seed; without a guard the watch looks."""
         settings = calibrated(str(self._pipe.config.get("_name_or_path")))
         return self._pipe(
-            [job.prompt for job in jobs],
+            prompt=[job.prompt for job in jobs],
             safe_prompt=[job.edited_prompt for job in jobs],
             safety_level="max",
             policy=self._policy,
