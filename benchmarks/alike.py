@@ -1,6 +1,6 @@
 """Safe pictures that came out as their originals: what drawing them again brings, and what it costs.
 
-python benchmarks/alike.py                      # some 12 minutes; writes results/alike.{json,md}
+    python benchmarks/alike.py --prompts 48                      # some 12 minutes; writes results/alike.{json,md}
 """
 
 from __future__ import annotations
