@@ -194,7 +194,7 @@ NAMED = {**FAST, "num_inference_steps": 12, "return_pair": True}
 
 def test_what_still_shows_the_same_is_drawn_again_from_the_first_step(tiny_dual, seeds):
     prompts = ["a man with a knife", "a cat on a beach"]
-    late, soon = (MethodSettings(tau=tau) for tau in (0.3, 0.0))
+    late, soon = (MethodSettings(tau=tau, mask_floor=9.0) for tau in (0.3, 0.0))
     output = tiny_dual(prompts, settings=late, generator=seeds(1, 2), **NAMED)
     at_once = tiny_dual(prompts, settings=soon, generator=seeds(1, 2), **NAMED)
     assert [report.tries for report in output.safety] == [1, 0] and output.safety[0].tau == 0
@@ -215,7 +215,8 @@ def test_what_still_shows_the_same_is_drawn_again_from_the_first_step(tiny_dual,
     ids=["no tries", "level", "no mask", "no word", "floor"],
 )
 def test_what_may_stay_near_its_original_is_drawn_once(tiny_dual, seeds, more):
-    told = {"prompt": "a man with a knife", "settings": MethodSettings(tau=0.3), "generator": seeds(1)} | NAMED | more
+    settings = MethodSettings(tau=0.3, mask_floor=9.0, latent_gate=None)
+    told = {"prompt": "a man with a knife", "settings": settings, "generator": seeds(1)} | NAMED | more
     assert tiny_dual(**told).safety[0].tries == 0
 
 
