@@ -103,7 +103,7 @@ MUTANTS = [
         MASKS + " -k agree",
     ),
     Mutant(
-        "pipelines/call", " and i not in plan.may_agree and denoiser.shared", " and denoiser.shared", AGAIN + " -k near"
+        "pipelines/call", " and i not in plan.may_agree and denoiser.shares", " and denoiser.shares", AGAIN + " -k near"
     ),
     Mutant("pipelines/call", "farthest[i] < (plan", "farthest[i] > (plan", AGAIN + " -k first_step"),
     Mutant("denoiser", "self._parts_at(i in self.plan.watched) > 0", "True", AGAIN + " -k first_step"),

@@ -100,7 +100,7 @@ class DualDenoiser:
         """Whether any call was made for the safe branches themselves."""
         return self.own_calls > 0
 
-    def shared_steps(self, i: int) -> bool:
+    def shares_steps(self, i: int) -> bool:
         """Whether the branches of a sample were one at first, by the plan."""
         return self._parts_at(i in self.plan.watched) > 0
 

@@ -326,7 +326,7 @@ def alike(u: Tensor, s: Tensor, denoiser: DualDenoiser) -> set[int]:
     if not plan.finds_mask:  # without one, the original is not followed to the end
         return set()
     farthest = method.farthest(method.difference(s.float(), u.float())).tolist()
-    full = [i for i in denoiser.dual if plan.weights[i] == 1 and i not in plan.may_agree and denoiser.shared_steps(i)]
+    full = [i for i in denoiser.dual if plan.weights[i] == 1 and i not in plan.may_agree and denoiser.shares_steps(i)]
     return {i for i in full if farthest[i] < (plan.settings.mask_floor or 0)}
 
 
