@@ -8,6 +8,7 @@ from typing import Any
 
 import diffusers
 import numpy as np
+import pytest
 import tiny
 from diffusers import DiffusionPipeline
 from PIL import Image
@@ -17,6 +18,12 @@ from dualsafe.pipelines.dual import DualLatentMixin
 
 UNSAFE = ["a man with a knife", "a cat holding a bomb"]
 SAFE = ["a man with a flower", "a cat holding a balloon"]
+STEPS = 3
+OF_THE_SAME_CALLS = {
+    "sd1", "sd-inpaint", "xl-img2img", "xl-inpaint", "sd-controlnet", "sd-controlnet-img2img", "xl-controlnet-img2img",
+    "sd3-img2img", "sd3-inpaint", "flux", "flux-schnell", "flux-img2img", "flux-2",
+}  # fmt: skip
+"""Families whose denoiser another one's loop calls alike: most of the contract runs on them where slow tests run."""
 
 
 def _pictures() -> list[Image.Image]:
@@ -40,7 +47,7 @@ class Family:
     def call(self, pipe: DiffusionPipeline, prompts: list[str], **more: Any) -> Any:
         """A short call on a picture of 16x16; options that hold one entry a prompt are cut to the prompts."""
         each = {k: v[: len(prompts)] if isinstance(v, list) else v for k, v in self.options.items()}
-        told = {"num_inference_steps": 4, "output_type": "np"} | each | more
+        told = {"num_inference_steps": STEPS, "output_type": "np"} | each | more
         told = {k: list(v) if isinstance(v, list) else v for k, v in told.items()}  # Z-Image writes into them
         return pipe(prompt=list(prompts), **told)
 
@@ -61,7 +68,7 @@ def _controlled(stock: type[DiffusionPipeline], make: Callable[[], DiffusionPipe
 
 
 _SIZE = {"height": 16, "width": 16}
-_IMAGE = {"image": _pictures(), "strength": 0.8, "num_inference_steps": 5}
+_IMAGE = {"image": _pictures(), "strength": 0.8, "num_inference_steps": 4}
 _CONTROL = _SIZE | {"image": _pictures()}
 _CONTROL_IMAGE = _IMAGE | {"control_image": _pictures()[::-1]} | _SIZE
 _SHORT = {"max_sequence_length": 48}
@@ -90,20 +97,22 @@ FAMILIES: dict[str, Family] = {
     "xl-controlnet-img2img": Family(
         _controlled(diffusers.StableDiffusionXLControlNetImg2ImgPipeline, tiny.stable_diffusion_xl), _CONTROL_IMAGE
     ),
-    "sd3": Family(tiny.stable_diffusion_3, _SIZE, flow=True),
+    "sd3": Family(tiny.stable_diffusion_3, _SIZE | _SHORT, flow=True),
     "sd3-img2img": Family(
-        _of(diffusers.StableDiffusion3Img2ImgPipeline, tiny.stable_diffusion_3), _IMAGE | _SIZE, flow=True
+        _of(diffusers.StableDiffusion3Img2ImgPipeline, tiny.stable_diffusion_3), _IMAGE | _SIZE | _SHORT, flow=True
     ),
     "sd3-inpaint": Family(
         _of(diffusers.StableDiffusion3InpaintPipeline, lambda: tiny.stable_diffusion_3(channels=16)),
-        _INPAINT,
+        _INPAINT | _SHORT,
         flow=True,
     ),
-    "flux": Family(tiny.flux, _SIZE, flow=True),
-    "flux-schnell": Family(lambda: tiny.flux(distilled=False), _SIZE, flow=True),
-    "flux-true-cfg": Family(tiny.flux, _SIZE | {"negative_prompt": ["ugly", "dark"], "true_cfg_scale": 3.0}, flow=True),
-    "flux-img2img": Family(_of(diffusers.FluxImg2ImgPipeline, tiny.flux), _IMAGE | _SIZE, flow=True),
-    "flux-inpaint": Family(_of(diffusers.FluxInpaintPipeline, tiny.flux), _INPAINT, flow=True),
+    "flux": Family(tiny.flux, _SIZE | _SHORT, flow=True),
+    "flux-schnell": Family(lambda: tiny.flux(distilled=False), _SIZE | _SHORT, flow=True),
+    "flux-true-cfg": Family(
+        tiny.flux, _SIZE | _SHORT | {"negative_prompt": ["ugly", "dark"], "true_cfg_scale": 3.0}, flow=True
+    ),
+    "flux-img2img": Family(_of(diffusers.FluxImg2ImgPipeline, tiny.flux), _IMAGE | _SIZE | _SHORT, flow=True),
+    "flux-inpaint": Family(_of(diffusers.FluxInpaintPipeline, tiny.flux), _INPAINT | _SHORT, flow=True),
     "chroma": Family(tiny.chroma, _SIZE | _SHORT, flow=True),
     "pixart-sigma": Family(tiny.pixart_sigma, _SIZE | _BINNED),
     "sana": Family(tiny.sana, _BINNED | {"height": 32, "width": 32, "complex_human_instruction": None}, flow=True),
@@ -120,3 +129,19 @@ FAMILIES: dict[str, Family] = {
 
 def dual_of(stock: DiffusionPipeline) -> DualLatentMixin:
     return tiny.quiet(AutoDualLatentPipeline.from_pipe(stock))
+
+
+def every(slow: set[str]) -> list:
+    """The names of all families, some only where slow tests run."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in FAMILIES]
+
+
+def in_turn(kinds: tuple) -> list:
+    """Each family with one of `kinds`, in turn; with the others, and families of the same calls, if slow tests run."""
+    return [
+        pytest.param(
+            name, kind, marks=() if i % len(kinds) == k and name not in OF_THE_SAME_CALLS else pytest.mark.slow
+        )
+        for i, name in enumerate(FAMILIES)
+        for k, kind in enumerate(kinds)
+    ]

@@ -90,10 +90,11 @@ def unet(in_channels: int = 4) -> UNet2DConditionModel:
         sample_size=8,
         in_channels=in_channels,
         out_channels=4,
-        block_out_channels=(32, 64),
+        block_out_channels=(32, 32),
         layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2D",
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=32,
         attention_head_dim=8,
         norm_num_groups=8,
@@ -108,6 +109,7 @@ def vae(latent_channels: int = 4, blocks: int = 2) -> AutoencoderKL:
         latent_channels=latent_channels,
         norm_num_groups=8,
         sample_size=16,
+        mid_block_add_attention=False,
     ).eval()
 
 
@@ -162,9 +164,10 @@ def stable_diffusion_xl(seed: int = 0) -> StableDiffusionXLPipeline:
         sample_size=8,
         in_channels=4,
         out_channels=4,
-        block_out_channels=(32, 64),
+        block_out_channels=(32, 32),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2D",
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=(2, 4),
         use_linear_projection=True,
@@ -247,7 +250,7 @@ def chroma(seed: int = 0) -> ChromaPipeline:
     return quiet(ChromaPipeline(FlowMatchEulerDiscreteScheduler(), autoencoder, _t5(words), words, transformer))
 
 
-def pixart_sigma(seed: int = 0, sample_size: int = 8) -> PixArtSigmaPipeline:
+def pixart_sigma(seed: int = 0, sample_size: int = 8, blocks: int = 2) -> PixArtSigmaPipeline:
     torch.manual_seed(seed)
     words = tokenizer()
     transformer = PixArtTransformer2DModel(
@@ -262,7 +265,7 @@ def pixart_sigma(seed: int = 0, sample_size: int = 8) -> PixArtSigmaPipeline:
         caption_channels=32,
         norm_type="ada_norm_single",
     ).eval()
-    return quiet(PixArtSigmaPipeline(words, _t5(words), vae(), transformer, scheduler("epsilon")))
+    return quiet(PixArtSigmaPipeline(words, _t5(words), vae(blocks=blocks), transformer, scheduler("epsilon")))
 
 
 def sana(seed: int = 0) -> SanaPipeline:

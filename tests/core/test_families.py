@@ -20,9 +20,10 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-from families import FAMILIES, SAFE, UNSAFE, Family, dual_of
+from families import FAMILIES, OF_THE_SAME_CALLS, SAFE, STEPS, UNSAFE, Family, dual_of, every, in_turn
 from PIL import Image
 from reference import in_two_loops
+from schedulers import Sampler
 
 from dualsafe import MethodSettings
 from dualsafe.config import UNCALIBRATED
@@ -34,11 +35,6 @@ CONDITIONS = {
     "max_sequence_length", "clean_caption", "complex_human_instruction", "system_prompt", "text_encoder_out_layers",
 }  # fmt: skip
 """Arguments of a call that say how texts are encoded."""
-OF_THE_SAME_CALLS = {
-    "sd1", "sd-inpaint", "xl-img2img", "xl-inpaint", "sd-controlnet", "sd-controlnet-img2img", "xl-controlnet-img2img",
-    "sd3-img2img", "flux", "flux-schnell", "flux-img2img", "flux-2",
-}  # fmt: skip
-"""Families whose denoiser another one's loop calls alike."""
 IN_TRAINING_TIMESTEPS = (
     "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
     "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler",
@@ -47,17 +43,12 @@ IN_TRAINING_TIMESTEPS = (
 )  # fmt: skip
 
 
-def every(slow: set[str]) -> list:
-    """The names of all families, some only where slow tests run."""
-    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in FAMILIES]
-
-
 @pytest.fixture(scope="module", params=every(slow={"flux-2"}))  # whose loop is Klein's
 def family(request: pytest.FixtureRequest) -> Family:
     return FAMILIES[request.param]
 
 
-in_ways_of_their_own = pytest.mark.parametrize("family", every(slow=OF_THE_SAME_CALLS | {"flux-2"}), indirect=True)
+in_ways_of_their_own = pytest.mark.parametrize("family", every(slow=OF_THE_SAME_CALLS), indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +59,12 @@ def stock(family: Family) -> DiffusionPipeline:
 @pytest.fixture
 def dual(stock: DiffusionPipeline) -> DualLatentMixin:
     return dual_of(stock)
+
+
+@pytest.fixture(scope="module")
+def expected(family: Family, stock: DiffusionPipeline, seeds) -> np.ndarray:
+    """Stock's pictures of the unsafe prompts."""
+    return family.images(stock, UNSAFE, generator=seeds(1, 2))
 
 
 def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -84,8 +81,8 @@ def both_ends(family: Family, stock, dual, seeds, **more) -> None:
     assert np.allclose(pair.images, safe, atol=1e-5) and not np.array_equal(safe, unsafe)
 
 
-def test_off_is_stock_at_the_stock_cost(family, stock, dual, seeds):
-    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+@in_ways_of_their_own
+def test_off_is_stock_at_the_stock_cost(family, expected, dual, seeds):
     off = family.call(dual, UNSAFE, safety_level="off", generator=seeds(1, 2))
     assert np.array_equal(off.images, expected) and off.unsafe_images is None
     for pair, branches in ((True, 2), (False, 1)):  # nothing of the original is in a picture that is safe altogether
@@ -106,6 +103,7 @@ def test_a_benign_prompt_in_a_mixed_batch_is_stock(family, stock, dual, seeds):
     assert np.array_equal(output.images[1], expected[1])
 
 
+@in_ways_of_their_own
 def test_a_batch_equals_its_parts(family, dual, seeds):
     levels = [0.4, 1.0]
     batch = family.images(dual, UNSAFE, safe_prompt=SAFE, safety_level=levels, settings=WHOLE, generator=seeds(1, 2))
@@ -166,15 +164,14 @@ def test_guidance_rescale(family, stock, dual, seeds):
 
 
 @in_ways_of_their_own
-@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("strength", [0.25, pytest.param(0.5, marks=pytest.mark.slow), 1.0])
 def test_strengths(family, stock, dual, seeds, strength):
     if "strength" not in family.options:
         pytest.skip("text to image")
     both_ends(family, stock, dual, seeds, strength=strength, num_inference_steps=8)
 
 
-@in_ways_of_their_own
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize(("family", "dtype"), in_turn((torch.float16, torch.bfloat16)), indirect=["family"], ids=str)
 def test_half_precision(family, seeds, dtype):
     stock = family.make().to(dtype)
     expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
@@ -230,7 +227,7 @@ def test_prompt_embeds(family, stock, dual, seeds):
     safe = {k: v for k, v in embeds(SAFE, "safe_").items() if "negative" not in k and v is not None}
     safe = {"safe_prompt_attention_mask" if "mask" in k else k: v for k, v in safe.items()}
     each = {k: v for k, v in family.options.items() if k != "negative_prompt"} | {
-        "num_inference_steps": family.options.get("num_inference_steps", 4)
+        "num_inference_steps": family.options.get("num_inference_steps", STEPS)
     }
     if "negative_prompt" in inspect.signature(type(stock).__call__).parameters:
         each["negative_prompt"] = None  # some say "" where none is given, and refuse embeddings beside it
@@ -240,8 +237,7 @@ def test_prompt_embeds(family, stock, dual, seeds):
     assert np.allclose(output.images, expected, atol=1e-5)
 
 
-@in_ways_of_their_own
-@pytest.mark.parametrize("kind", ["pil", "pt", "latent"])
+@pytest.mark.parametrize(("family", "kind"), in_turn(("pil", "pt", "latent")), indirect=["family"])
 def test_output_types_have_the_stock_form(family, stock, dual, seeds, kind):
     expected = family.images(stock, UNSAFE, output_type=kind, generator=seeds(1, 2))
     output = family.call(dual, UNSAFE, safe_prompt=SAFE, return_pair=True, output_type=kind, generator=seeds(1, 2))
@@ -268,8 +264,7 @@ def test_a_callback_sees_every_tensor_of_both_branches(family, dual):
 
 
 @in_ways_of_their_own
-def test_a_call_that_raises_leaves_everything_as_it_was(family, stock, dual, seeds):
-    before = family.images(stock, UNSAFE, generator=seeds(1, 2))
+def test_a_call_that_raises_leaves_everything_as_it_was(family, expected, stock, dual, seeds):
     state = {name for name in dual.__dict__ if not name.startswith("_")}
 
     def stop(*_):
@@ -279,12 +274,11 @@ def test_a_call_that_raises_leaves_everything_as_it_was(family, stock, dual, see
     with pytest.raises(RuntimeError, match="stop"):
         family.call(dual, UNSAFE, safe_prompt=SAFE, **{callback: stop})
     assert {name for name in dual.__dict__ if not name.startswith("_")} == state
-    assert np.array_equal(family.images(stock, UNSAFE, generator=seeds(1, 2)), before)
+    assert np.array_equal(family.images(stock, UNSAFE, generator=seeds(1, 2)), expected)
 
 
 @in_ways_of_their_own
-def test_save_and_load(family, stock, dual, seeds, tmp_path):
-    expected = family.images(stock, UNSAFE, generator=seeds(1, 2))
+def test_save_and_load(family, expected, stock, dual, seeds, tmp_path):
     dual.save_pretrained(tmp_path)
     for loaded in (
         type(dual).from_pretrained(tmp_path),
@@ -336,7 +330,9 @@ def test_several_controlnets(seeds):
 
 
 def test_a_picture_drawn_in_one_of_the_models_own_resolutions(seeds):
-    family = Family(lambda: tiny.pixart_sigma(sample_size=32), {"height": 96, "width": 128, "max_sequence_length": 48})
+    family = Family(
+        lambda: tiny.pixart_sigma(sample_size=32, blocks=4), {"height": 96, "width": 128, "max_sequence_length": 48}
+    )
     stock = family.make()
     both_ends(family, stock, dual_of(stock), seeds, num_inference_steps=2)
     with pytest.raises(ValueError, match="use_resolution_binning=False"):
@@ -395,9 +391,14 @@ OF_IMAGES = ("sd1", "sd2", "xl", "sd-img2img")
 
 
 def matrix() -> list:
-    """Every scheduler under every family; each once by default, the others where slow tests run."""
+    """Every scheduler under every family where slow tests run; by default once each that draws no noise of its own,
+    for those that do are in test_pipeline_noise.py."""
     return [
-        pytest.param(name, scheduler, marks=() if i % len(OF_IMAGES) == k else pytest.mark.slow)
+        pytest.param(
+            name,
+            scheduler,
+            marks=() if i % len(OF_IMAGES) == k and Sampler(scheduler).is_deterministic else pytest.mark.slow,
+        )
         for i, scheduler in enumerate(IN_TRAINING_TIMESTEPS)
         for k, name in enumerate(OF_IMAGES)
     ]
@@ -408,7 +409,7 @@ def test_every_scheduler(name, scheduler, seeds):
     family = FAMILIES[name]
     stock = family.make()
     stock.scheduler = getattr(diffusers, scheduler).from_config(stock.scheduler.config)
-    both_ends(family, stock, dual_of(stock), seeds)
+    both_ends(family, stock, dual_of(stock), seeds, num_inference_steps=4)  # the fewest of PNDM
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_a_textual_inversion_named_like_a_term_is_kept(name):
     pipe.tokenizer.add_tokens("<knife-style>")
     for encoder in ("text_encoder", "text_encoder_2") if name == "xl" else ("text_encoder",):
         getattr(pipe, encoder).resize_token_embeddings(len(pipe.tokenizer))
-    output = FAMILIES[name].call(pipe, ["a man in <knife-style>", "a <knife-style> man with a knife"], policy="picto")
+    output = FAMILIES[name].call(
+        pipe, ["a man in <knife-style>", "a <knife-style> man with a knife"], policy="picto", scope="words"
+    )
     assert [report.safe_prompt for report in output.safety] == [None, "a <knife-style> man with a flower"]
 
 

@@ -22,6 +22,7 @@ STOCHASTIC = {
     "LCMScheduler": {},
     "TCDScheduler": {},
 }
+FORMS = ("none", "one", "list")
 WHOLE = MethodSettings(tau=0.0, mask_floor=None)
 
 
@@ -39,8 +40,14 @@ def eta(scheduler: str) -> dict:
     return {"eta": 0.7} if scheduler == "DDIMScheduler" else {}
 
 
-@pytest.mark.parametrize("form", ["none", "one", "list"])
-@pytest.mark.parametrize("scheduler", STOCHASTIC)
+@pytest.mark.parametrize(
+    ("scheduler", "form"),
+    [
+        pytest.param(scheduler, form, marks=() if i % len(FORMS) == k else pytest.mark.slow)
+        for i, scheduler in enumerate(STOCHASTIC)
+        for k, form in enumerate(FORMS)
+    ],
+)
 def test_both_ends_are_stock(scheduler, form):
     family, options = FAMILIES["sd1"], eta(scheduler)
     stock = family.make()
@@ -52,7 +59,7 @@ def test_both_ends_are_stock(scheduler, form):
     assert np.allclose(pair.images, safe, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["none", "one", "list"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_generator_is_left_where_stock_leaves_it(form):
     family = FAMILIES["sd1"]
     stock = family.make()
@@ -69,7 +76,7 @@ def test_a_generator_is_left_where_stock_leaves_it(form):
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
 
 
-@pytest.mark.parametrize("form", ["none", "one", "list"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_picture_that_is_drawn_again_starts_from_its_own_noise(form):
     family, prompts = FAMILIES["sd1"], ["a pirate in a park", "a cat on a beach"]
     stock = family.make()
@@ -109,7 +116,7 @@ def test_a_path_drawn_for_a_whole_batch_is_refused():
         FAMILIES["sd1"].call(dual_of(stock), UNSAFE, safe_prompt=SAFE)
 
 
-@pytest.mark.parametrize("form", ["none", "one", "list"])
+@pytest.mark.parametrize("form", FORMS)
 def test_an_autoencoder_that_draws_noise_draws_as_stock_does(form):
     family = FAMILIES["sd1"]
     stock = family.make()

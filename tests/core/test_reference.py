@@ -51,17 +51,23 @@ class Compared:
         return guided(self.pipe, self.name.split("-")[0], embeds, self.scale, rescale)
 
     def check(
-        self, predict: tuple[Predict, Predict], tau: float, more: dict[str, Any], find: bool = False, **reference: Any
+        self,
+        predict: tuple[Predict, Predict],
+        tau: float,
+        more: dict[str, Any],
+        find: bool = False,
+        steps: int = STEPS,
+        **reference: Any,
     ) -> None:
         """Compares both branches inside a mask of the left half, or with `find` inside the one that is found."""
         flow, floor = FAMILIES[self.name].flow, 1.0
         options = {"tau": tau, "weight": 0.5} | reference
         if find:
             (getattr(self.pipe, "unet", None) or self.pipe.transformer).register_forward_hook(fade)
-            *_, masks = loops(self.pipe, predict, self.noise, STEPS, flow, floor=1e9, **options)
+            *_, masks = loops(self.pipe, predict, self.noise, steps, flow, floor=1e9, **options)
             floor = 1.2 * sum(largest for _, largest in masks[-3:]) / 3  # as large as what random weights make
         options |= {"floor": floor} if find else {"mask": LEFT}
-        u, s, masks = loops(self.pipe, predict, self.noise, STEPS, flow, **options)
+        u, s, masks = loops(self.pipe, predict, self.noise, steps, flow, **options)
         packs = self.name.startswith("flux")
         call = {
             **FAMILIES["sd1"].options,
@@ -72,7 +78,7 @@ class Compared:
             "mask": "auto" if find else LEFT[0, 0],
             "return_pair": True,
             "guidance_scale": self.scale(),
-            "num_inference_steps": STEPS,
+            "num_inference_steps": steps,
             "latents": self.pipe._pack_latents(self.noise, 1, 4, 8, 8) if packs else self.noise,
             "generator": [torch.Generator().manual_seed(5)],
             "output_type": "latent",
@@ -94,7 +100,7 @@ def test_half_weight_in_a_mask_is_what_the_equations_say(name, sampler):
     if sampler is not None:
         pipe.scheduler = SAMPLERS[sampler].make(pipe.scheduler.config)
     compared = Compared(name, pipe)
-    compared.check((compared.predicted(compared.u), compared.predicted(compared.s)), TAU, {})
+    compared.check((compared.predicted(compared.u), compared.predicted(compared.s)), TAU, {}, steps=8)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from diffusers.callbacks import (
     SDCFGCutoffCallback,
     SDXLCFGCutoffCallback,
 )
-from families import FAMILIES, SAFE, UNSAFE, dual_of
+from families import FAMILIES, SAFE, STEPS, UNSAFE, dual_of
 from peft import LoraConfig
 
 from dualsafe import MethodSettings
@@ -156,7 +156,7 @@ def test_what_is_set_on_the_denoiser_in_a_call_is_set_on_the_model(seeds):
         return tensors
 
     FAMILIES["sd1"].call(dual_of(stock), UNSAFE, safe_prompt=SAFE, callback_on_step_end=mark)
-    assert stock.unet.remembered == 3 and not hasattr(stock.unet, "marked")
+    assert stock.unet.remembered == STEPS - 1 and not hasattr(stock.unet, "marked")
 
 
 # How the denoiser is called

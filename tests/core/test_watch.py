@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, dual_of
+from families import FAMILIES, OF_THE_SAME_CALLS, dual_of, every
 from PIL import Image
 
 from dualsafe import CheckpointError, MethodSettings
@@ -22,7 +22,7 @@ NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
 ROWS = probes_of(resolve("i2p")).first
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=every(slow=OF_THE_SAME_CALLS))
 def family(request: pytest.FixtureRequest):
     return FAMILIES[request.param]
 
@@ -140,7 +140,7 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
             return [Verdict(mean < 118, concepts=("sexual",)) for mean in means]
 
     prompts = [NAMED, PLAIN, "a picture of two people", "a cat in the snow"]
-    call = {"num_inference_steps": 25, "output_type": "np", "preview": SeesDark()}
+    call = {"num_inference_steps": 9, "output_type": "np", "preview": SeesDark()}
     alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
     threshold = sorted(output.safety[0].watched or -2 for output in alone)[-1] - 1e-4  # so that one is flagged
     call["settings"] = MethodSettings(watch=threshold)

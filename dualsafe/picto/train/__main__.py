@@ -1,10 +1,10 @@
 """`python -m dualsafe.picto.train STAGE`: trains one stage of the picto stack and writes it to the weights folder.
 
-Stages in order: vae, clip, judge, guard, examiner, unet; decoder may sharpen the autoencoder's pictures later. Guard
-and examiner are further judges, each of another size and seed: the guard for use inside the safety loop, both for
-verifying pairs, while the first one measures. Each stage resumes from its checkpoint in the runs folder, reads what
-earlier ones wrote to the weights folder, and updates metrics.json and the model card there. `card` only measures and
-writes the card.
+Stages in order: vae, clip, judge, guard, examiner, unet; decoder may sharpen the autoencoder's pictures later, and
+transformer writes a second stack, of Stable Diffusion 3's kind, to a folder beside the first. Guard and examiner are
+further judges, each of another size and seed: the guard for use inside the safety loop, both for verifying pairs, while
+the first one measures. Each stage resumes from its checkpoint in the runs folder, reads what earlier ones wrote to the
+weights folder, and updates metrics.json and the model card there. `card` only measures and writes the card.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
-from diffusers import AutoencoderKL, ConfigMixin, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ConfigMixin,
+    DiffusionPipeline,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from ...judges.picto import PictoJudge
@@ -29,6 +37,7 @@ from ..prompts import prompt_set
 from ..world import SIZE
 from . import clip as clip_stage
 from . import judge as judge_stage
+from . import transformer as transformer_stage
 from . import unet as unet_stage
 from . import vae as vae_stage
 from .card import write_card
@@ -49,6 +58,7 @@ class Stage(str, Enum):
     examiner = "examiner"
     unet = "unet"
     decoder = "decoder"
+    transformer = "transformer"
     card = "card"
 
 
@@ -127,27 +137,53 @@ def train_judge(run: Run, data: Dataset, held: Dataset, out: Path, name: str = "
     return values
 
 
+def _grid(pipe: DiffusionPipeline, path: Path, **settings: Any) -> None:
+    prompts = [case.prompt for name in ("explicit", "neighbour") for case in prompt_set(name, 16)]
+    pictures = draw(pipe, prompts, num_inference_steps=25, guidance_scale=5.0, output_type="pt", batch=32, **settings)
+    save_grid(torch.stack(pictures) * 2 - 1, path, columns=16)
+
+
 def train_unet(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
     vae = AutoencoderKL.from_pretrained(out / "vae").to(run.device)
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(out / "text_encoder", dtype=torch.float32).to(run.device).eval()
-    means = vae_stage.encode(vae, data.images, run.device)
-    latents = unet_stage.scaled_latents(vae, means)
-    prompts = [case.prompt for name in ("explicit", "neighbour") for case in prompt_set(name, 16)]
+    latents = unet_stage.scaled_latents(vae, vae_stage.encode(vae, data.images, run.device))
 
     def pipeline(unet: torch.nn.Module) -> StableDiffusionPipeline:
         return StableDiffusionPipeline(
             vae, encoder, tokenizer, unet, unet_stage.build_scheduler(), None, None, requires_safety_checker=False
         )
 
-    def sample(unet: torch.nn.Module, path: Path) -> None:
-        pictures = draw(pipeline(unet), prompts, num_inference_steps=25, guidance_scale=5.0, output_type="pt", batch=32)
-        save_grid(torch.stack(pictures) * 2 - 1, path, columns=16)
-
     start = UNet2DConditionModel.from_pretrained(out / "unet") if (out / "unet").exists() else None
-    unet = unet_stage.fit(run, data, latents, tokenizer, encoder, sample, start)
+    unet = unet_stage.fit(run, data, latents, tokenizer, encoder, lambda unet, path: _grid(pipeline(unet), path), start)
     pipe = pipeline(_half(unet)).to("cpu", torch.float16)
     pipe.save_pretrained(out)
+    return {}
+
+
+def train_transformer(run: Run, data: Dataset, held: Dataset, out: Path) -> dict:
+    vae = AutoencoderKL.from_pretrained(out / "vae").to(run.device)
+    vae.register_to_config(shift_factor=0.0)
+    tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
+    encoder = transformer_stage.text_encoder(CLIPModel.from_pretrained(out / "clip", dtype=torch.float32))
+    latents = unet_stage.scaled_latents(vae, vae_stage.encode(vae, data.images, run.device))
+
+    def pipeline(transformer: torch.nn.Module) -> StableDiffusion3Pipeline:
+        scheduler, texts = transformer_stage.build_scheduler(), (encoder, tokenizer)
+        return StableDiffusion3Pipeline(transformer, scheduler, vae, *texts, *texts, None, None)
+
+    beside = out.with_name(f"{out.name}-sd3")
+    start = SD3Transformer2DModel.from_pretrained(beside / "transformer") if beside.exists() else None
+    transformer = transformer_stage.fit(
+        run,
+        data,
+        latents,
+        tokenizer,
+        encoder.to(run.device),
+        lambda transformer, path: _grid(pipeline(transformer), path, max_sequence_length=1),
+        start,
+    )
+    pipeline(_half(transformer)).to("cpu", torch.float16).save_pretrained(beside)
     return {}
 
 
@@ -186,6 +222,7 @@ def main(
         Stage.examiner: partial(train_judge, name="examiner"),
         Stage.unet: train_unet,
         Stage.decoder: train_decoder,
+        Stage.transformer: train_transformer,
     }
     values = actions[stage](run, data, held, out)
     _record(out, stage.value, values | _progress(run, stage.value))

@@ -1,0 +1,163 @@
+"""Stage "transformer": a denoiser of Stable Diffusion 3's kind, with flow matching, on the same latents and texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+from diffusers.models.attention_processor import Attention, JointAttnProcessor2_0
+from torch.nn import functional as F
+from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from ..world import SIZE
+from .batches import BATCH, FACTOR, Batch, Batches, ItemReader
+from .clip import tokens
+from .data import Dataset
+from .loop import Run, train
+
+HEADS, HEAD_SIZE, LAYERS, TEXT = 5, 32, 7, 128
+READ_LAYER = 4
+READER_WEIGHT = 0.05
+NOISE_LOGIT, NOISE_SPREAD = 0.8, 1.2
+"""Logit-normal noise levels (arXiv 2403.03206, section 3.1), towards the noisy end, where what is drawn is settled."""
+MAX_EMPTY_TOKENS = 512
+"""The stock pipeline appends as many zero tokens as its `max_sequence_length` says, where there is no T5."""
+
+
+def build() -> SD3Transformer2DModel:
+    return SD3Transformer2DModel(
+        sample_size=SIZE // FACTOR,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=LAYERS,
+        attention_head_dim=HEAD_SIZE,
+        num_attention_heads=HEADS,
+        joint_attention_dim=2 * TEXT,
+        caption_projection_dim=HEADS * HEAD_SIZE,
+        pooled_projection_dim=2 * TEXT,
+        pos_embed_max_size=SIZE // FACTOR // 2,
+        qk_norm="rms_norm",
+    )
+
+
+def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+
+def text_encoder(clip: CLIPModel) -> CLIPTextModelWithProjection:
+    """CLIP's text tower with its projection, as the pipeline's first and second text encoder."""
+    model = CLIPTextModelWithProjection(clip.config.text_config)
+    names = model.state_dict()
+    model.load_state_dict({name: value for name, value in clip.state_dict().items() if name in names})
+    return model.eval()
+
+
+@torch.no_grad()
+def encode(
+    encoder: CLIPTextModelWithProjection, tokenizer: CLIPTokenizer, texts: list[str], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (n, 78, 256), the last of them empty, and pooled texts (n, 256), as the pipeline gives them where both
+    its CLIP encoders are `encoder`."""
+    out = encoder(tokens(tokenizer, texts, device), output_hidden_states=True)
+    hidden = torch.cat([out.hidden_states[-2]] * 2, dim=-1)
+    return F.pad(hidden, (0, 0, 0, 1)), torch.cat([out.text_embeds] * 2, dim=-1)
+
+
+class ManyEmptyTokens(JointAttnProcessor2_0):
+    """Counts the last token of the text `count` times: empty tokens are alike, so one of that weight stands for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 1
+
+    def __call__(
+        self, attn: Attention, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **unused: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Joint attention of pictures (n, tokens, width) and texts (n, text tokens, width)."""
+
+        def heads(x: torch.Tensor, norm: torch.nn.Module) -> torch.Tensor:
+            return norm(x.unflatten(-1, (attn.heads, -1)).transpose(1, 2))
+
+        same = torch.nn.Identity()
+        query = (
+            heads(attn.to_q(hidden_states), attn.norm_q),
+            heads(attn.add_q_proj(encoder_hidden_states), attn.norm_added_q),
+        )
+        key = (
+            heads(attn.to_k(hidden_states), attn.norm_k),
+            heads(attn.add_k_proj(encoder_hidden_states), attn.norm_added_k),
+        )
+        value = heads(attn.to_v(hidden_states), same), heads(attn.add_v_proj(encoder_hidden_states), same)
+        pictures, texts = hidden_states.shape[1], encoder_hidden_states.shape[1]
+        bias = torch.zeros(1, pictures + texts, device=hidden_states.device)
+        bias[0, -1] = math.log(self.count)
+        mixed = F.scaled_dot_product_attention(*(torch.cat(x, 2) for x in (query, key, value)), attn_mask=bias)
+        hidden_states, encoder_hidden_states = mixed.transpose(1, 2).flatten(2).split((pictures, texts), 1)
+        if not attn.context_pre_only:
+            encoder_hidden_states = attn.to_add_out(encoder_hidden_states)
+        return attn.to_out[0](hidden_states), encoder_hidden_states
+
+
+class WithReader(torch.nn.Module):
+    """The denoiser with a reader of its features, which is dropped later."""
+
+    def __init__(self, transformer: SD3Transformer2DModel) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.reader = ItemReader(HEADS * HEAD_SIZE)
+        self.hook = transformer.transformer_blocks[READ_LAYER].register_forward_hook(self._keep)
+        self.empty = ManyEmptyTokens()
+        transformer.set_attn_processor(self.empty)
+
+    def _keep(self, module: torch.nn.Module, args: tuple, output: tuple) -> None:
+        self.features = output[1].transpose(1, 2).unflatten(2, (SIZE // FACTOR // 2, -1))
+
+    def forward(
+        self, noisy: torch.Tensor, t: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor], batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The predicted velocity (n, 4, 16, 16) and the reader's error."""
+        predicted = self.transformer(noisy, *text, t).sample
+        return predicted, self.reader(self.features, batch)
+
+    def done(self) -> SD3Transformer2DModel:
+        self.hook.remove()
+        self.transformer.set_attn_processor(JointAttnProcessor2_0())
+        return self.transformer
+
+
+def fit(
+    run: Run,
+    data: Dataset,
+    latents: torch.Tensor,
+    tokenizer: CLIPTokenizer,
+    encoder: CLIPTextModelWithProjection,
+    sample: Callable[[torch.nn.Module, Path], None] | None = None,
+    start: SD3Transformer2DModel | None = None,
+) -> SD3Transformer2DModel:
+    """Trains on scaled `latents` (N, 4, 16, 16), velocity prediction; from `start` where there is no checkpoint."""
+    model = WithReader(start or build()).to(run.device)
+    batches = Batches(run, data, latents)
+
+    def step_loss(step: int) -> torch.Tensor:
+        batch = batches.next()
+        text = encode(encoder, tokenizer, batch.texts, run.device)
+        sigma = torch.sigmoid(NOISE_LOGIT + NOISE_SPREAD * torch.randn(BATCH, generator=batches.generator))
+        model.empty.count = int(MAX_EMPTY_TOKENS ** torch.rand(1, generator=batches.generator).item())
+        at = sigma.to(run.device).view(-1, 1, 1, 1)
+        noisy = (1 - at) * batch.latents + at * batch.noise
+        predicted, misread = model(noisy, 1000 * sigma.to(run.device), text, batch)
+        error = batch.weights * (predicted.float() - (batch.noise - batch.latents)).square()
+        return error.mean() + READER_WEIGHT * misread
+
+    def sample_transformer(_: torch.nn.Module, path: Path) -> None:
+        if sample:
+            model.empty.count = 1
+            sample(model.transformer, path)
+
+    train(run, "transformer", model, step_loss, rate=1e-3, ema_decay=0.999, sample=sample_transformer)
+    return model.done()
