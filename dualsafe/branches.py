@@ -10,6 +10,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from .sparse import Sparse
+
 _POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 _UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
 _TEXTS = {
@@ -89,32 +91,37 @@ class Branches:
     Args:
         samples: N, the samples of the batch.
         stacked: whether both branches share one call all the same.
+        sparse: runs safe branches on some places alone, where it is asked to.
 
     Attributes:
         told: what the safe branches of some samples are told instead of their rows of the loop's batch: embeddings by
             the stock call's argument name, one text each.
     """
 
-    def __init__(self, model: Any, samples: int, stacked: bool, on: OnDevice):
+    def __init__(self, model: Any, samples: int, stacked: bool, sparse: Sparse | None, on: OnDevice):
         self._model, self._samples, self._stacked, self._on = model, samples, stacked, on
+        self._sparse = sparse
         self.told: dict[int, dict[str, Tensor]] = {}
 
-    def run(self, call: Call, originals: bool, safe: list[int], again: bool) -> tuple[Tensor | None, Tensor | None]:
+    def run(
+        self, call: Call, originals: bool, safe: list[int], again: bool, places: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
         """Predictions (group, sample, ...) of all originals, if asked for, and of the safe branches of `safe`.
 
         Args:
             again: whether this is the second call of a step, a negative's own.
+            places: (safe, h, w), the tokens that the safe branches are computed at; None for all.
         """
         parts = {0: list(range(self._samples)) if originals else [], 1: safe}
         parts = {branch: samples for branch, samples in parts.items() if samples}
         if not self._stacked:
-            found = {b: self._predict(call, {b: samples}, again) for b, samples in parts.items()}
+            found = {b: self._predict(call, {b: samples}, again, places) for b, samples in parts.items()}
         else:
             sizes = [len(samples) for samples in parts.values()]
             found = dict(zip(parts, self._predict(call, parts, again).split(sizes, 1)))
         return found.get(0), found.get(1)
 
-    def _predict(self, call: Call, parts: dict[int, list[int]], again: bool) -> Tensor:
+    def _predict(self, call: Call, parts: dict[int, list[int]], again: bool, places: Tensor | None = None) -> Tensor:
         """The prediction (group, sample, ...) of one model call for some samples of each of its branches."""
         at = {branch: self._on(call.sample.device, samples) for branch, samples in parts.items()}
         args, kwargs = call.taking(call.rows(at))
@@ -123,7 +130,16 @@ class Branches:
             place = len(parts.get(0, [])) + safe.index(i)
             self._tell(call, kwargs, i, place, sum(map(len, parts.values())), again)
         with self._remembering(f"{parts}{' again' * again}"):
-            output = self._model(*args, **kwargs)[0]
+            if self._sparse is None:
+                output = self._model(*args, **kwargs)[0]
+            elif 0 in parts:
+                output = self._sparse.keep(lambda: self._model(*args, **kwargs)[0])
+            elif places is None:
+                output = self._model(*args, **kwargs)[0]
+            else:
+                followed = [group * self._samples + i for group in range(call.groups) for i in safe]
+                at_rows = self._on(call.sample.device, followed)
+                output = self._sparse(kwargs, at_rows, places.repeat(call.groups, 1, 1))
         return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
 
     def _tell(self, call: Call, kwargs: dict[str, Any], i: int, place: int, count: int, again: bool) -> None:
@@ -180,8 +196,11 @@ def tell(kwargs: dict[str, Any], rows: Tensor, embeds: dict[str, Tensor]) -> Non
             told[rows] = value.to(told)
 
 
-def check_stateless(model: Any) -> None:
+def check_stateless(model: Any, sparse: bool = False) -> None:
     """
+    Args:
+        sparse: whether safe branches are computed in part.
+
     Raises:
         ValueError: the model keeps something from call to call that two branches cannot keep apart.
     """
@@ -192,6 +211,8 @@ def check_stateless(model: Any) -> None:
             "state for all calls, so that the branches would mix: take the patch off, or set safety_level=0"
         )
     hooks = [hook for module in model.modules() for hook in _hooks(module) if hook._is_stateful]
+    if hooks and sparse:
+        raise ValueError("the denoiser caches from call to call, which sparse=True does too: set sparse=False")
     config = getattr(model, "_cache_config", None)
     if hooks and type(config).__name__ not in _SEPARABLE:
         raise ValueError(

@@ -70,6 +70,11 @@ class MethodSettings:
     """Whether both branches share one denoiser call. Faster for small batches on a GPU; the original then equals the
     stock picture to rounding instead of to the bit."""
 
+    sparse: bool = False
+    """Whether the safe branch of a transformer of Stable Diffusion 3's kind is computed at the mask's tokens alone, in
+    the steps between those that compute the original (`original_interval`). Costs the memory of the original's keys and
+    values."""
+
     def __post_init__(self) -> None:
         for name in ("tau", "watch_at", "latent_gate", "original_interval", "preview"):
             value = getattr(self, name)
@@ -84,8 +89,13 @@ class MethodSettings:
         levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())
         if not levels or list(levels) != sorted(set(levels)) or list(weights) != sorted(weights):
             raise ValueError(f"dial={self.dial!r} must be rising points (level, weight) from (0, 0) to (1, 1)")
-        if self.composite and self.mask_floor is None:
-            raise ValueError("composite=True needs a mask: give mask_floor a number")
+        for name in ("composite", "sparse"):
+            if getattr(self, name) and self.mask_floor is None:
+                raise ValueError(f"{name}=True needs a mask: give mask_floor a number")
+        if self.sparse and self.stacked:
+            raise ValueError("sparse=True computes the branches apart: set stacked=False")
+        if self.sparse and self.original_interval is None:
+            raise ValueError("sparse=True works between steps that compute the original: set original_interval")
 
     def parts_at(self, watched: bool) -> float:
         """The progress at which a safe branch parts from its original: one that the watch opens, or another."""

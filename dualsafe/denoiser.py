@@ -24,6 +24,7 @@ from .look import Preview
 from .mask import Mask
 from .noise_level import Schedule, Step
 from .plan import OWN_CALLS, Plan
+from .sparse import Sparse
 from .watch import Watch
 
 
@@ -58,9 +59,10 @@ class DualDenoiser:
         self.rows = [0] * len(self.plan.weights)
         self._on, self._layout = OnDevice(), Layout()
         self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan, self._on)
-        self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._on)
+        self._sparse = Sparse(self.model) if self.plan.settings.sparse and self.plan.dual else None
+        self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._sparse, self._on)
         if self.plan.dual:
-            check_stateless(self.model)
+            check_stateless(self.model, self.plan.settings.sparse)
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         if not self.plan.dual:
@@ -69,7 +71,8 @@ class DualDenoiser:
         step = self.schedule.at(call.timestep)
         safe = self._with_safe_branch(step)
         carried = self._originals.carried(step, safe, self._mask.parted)
-        original, own = self._branches.run(call, len(carried) < len(self.rows), safe, step.again)
+        places = self._places(safe, step)
+        original, own = self._branches.run(call, len(carried) < len(self.rows), safe, step.again, places)
         self._count(call.groups, original, own, safe)
         original = self._followed(call, original, own, carried, step)
         u = self._seen(call, call.latents(0), original, step)
@@ -79,10 +82,12 @@ class DualDenoiser:
             return (stack(original, original),)
         self._originals.see(step, safe, u.x0)
         at = self._on(original.device, safe)
-        s = self._seen(call, call.latents(1)[at], own, step)
+        u, s = Seen(*(of[at] for of in u)), self._seen(call, call.latents(1)[at], own, step)
+        if places is not None:
+            s = self._completed(s, u, places, step)
         fresh = [i for i in safe if i not in carried]
         mixed = original.clone()
-        mixed[:, at] = self._blended(Seen(*(of[at] for of in u)), s, safe, fresh, step)
+        mixed[:, at] = self._blended(u, s, safe, fresh, step)
         return (stack(original, mixed),)
 
     @property
@@ -119,6 +124,25 @@ class DualDenoiser:
         self.agreed |= self._mask.agreeing(step)
         parted = {watched: step.index >= self._parts_at(watched) for watched in (False, True)}
         return [i for i in self.dual if parted[i in self.plan.watched] and i not in self.agreed]
+
+    def _places(self, safe: list[int], step: Step) -> Tensor | None:
+        """(safe, h, w), the tokens that safe branches are computed at; None for all of them.
+
+        They are computed whole wherever the original is due, so that a mask is not held to what it was.
+        """
+        mask = self._mask.all
+        if self._sparse is None or mask is None or not safe or not self._originals.are_between(step, safe):
+            return None
+        if self.plan.finds_mask and not self._mask.parted.issuperset(safe):
+            return None
+        return self._sparse.places(mask[self._on(mask.device, safe)])
+
+    def _completed(self, s: Seen, u: Seen, places: Tensor, step: Step) -> Seen:
+        """Safe branches that were computed at some places (safe, h, w) alone: the original's elsewhere."""
+        size = s.z.shape[-1] // places.shape[-1]
+        own = places.repeat_interleave(size, 1).repeat_interleave(size, 2)[:, None]
+        g = method.prediction(s.z.float(), u.x0, step.level, self.schedule.prediction_type)
+        return Seen(s.z, torch.where(own, s.g, g.to(s.g.dtype)), torch.where(own, s.x0, u.x0))
 
     def _parts_at(self, watched: bool) -> int:
         return self.schedule.parts_at(self.plan.settings.parts_at(watched), OWN_CALLS)

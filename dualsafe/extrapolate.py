@@ -67,6 +67,10 @@ class Originals:
         followed = [i for i in safe if (i in self._plan.watched) in kept]
         return [i for i in followed if i in parted or not self._plan.finds_mask]
 
+    def are_between(self, step: Step, safe: list[int]) -> bool:
+        """Whether this step is between those that compute originals which nobody asked for, for all of `safe`."""
+        return all(self._skips(step, watched) for watched in {i in self._plan.watched for i in safe})
+
     def see(self, step: Step, safe: list[int], x0: Tensor) -> None:
         """Takes in the originals' clean latents (N, C, h, w), at the steps that are to compute them, and at first."""
         for watched in {i in self._plan.watched for i in safe}:

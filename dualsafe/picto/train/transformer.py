@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-from diffusers.models.attention_processor import Attention, JointAttnProcessor2_0
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ..world import SIZE
@@ -68,39 +68,19 @@ def encode(
     return F.pad(hidden, (0, 0, 0, 1)), torch.cat([out.text_embeds] * 2, dim=-1)
 
 
-class ManyEmptyTokens(JointAttnProcessor2_0):
+class ManyEmptyTokens(TorchFunctionMode):
     """Counts the last token of the text `count` times: empty tokens are alike, so one of that weight stands for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self.count = 1
+        self._weight = math.log(count)
 
-    def __call__(
-        self, attn: Attention, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **unused: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Joint attention of pictures (n, tokens, width) and texts (n, text tokens, width)."""
-
-        def heads(x: torch.Tensor, norm: torch.nn.Module) -> torch.Tensor:
-            return norm(x.unflatten(-1, (attn.heads, -1)).transpose(1, 2))
-
-        same = torch.nn.Identity()
-        query = (
-            heads(attn.to_q(hidden_states), attn.norm_q),
-            heads(attn.add_q_proj(encoder_hidden_states), attn.norm_added_q),
-        )
-        key = (
-            heads(attn.to_k(hidden_states), attn.norm_k),
-            heads(attn.add_k_proj(encoder_hidden_states), attn.norm_added_k),
-        )
-        value = heads(attn.to_v(hidden_states), same), heads(attn.add_v_proj(encoder_hidden_states), same)
-        pictures, texts = hidden_states.shape[1], encoder_hidden_states.shape[1]
-        bias = torch.zeros(1, pictures + texts, device=hidden_states.device)
-        bias[0, -1] = math.log(self.count)
-        mixed = F.scaled_dot_product_attention(*(torch.cat(x, 2) for x in (query, key, value)), attn_mask=bias)
-        hidden_states, encoder_hidden_states = mixed.transpose(1, 2).flatten(2).split((pictures, texts), 1)
-        if not attn.context_pre_only:
-            encoder_hidden_states = attn.to_add_out(encoder_hidden_states)
-        return attn.to_out[0](hidden_states), encoder_hidden_states
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            kwargs["attn_mask"] = torch.zeros(args[1].shape[2], device=args[1].device)[None]
+            kwargs["attn_mask"][0, -1] = self._weight
+        return func(*args, **kwargs)
 
 
 class WithReader(torch.nn.Module):
@@ -111,8 +91,6 @@ class WithReader(torch.nn.Module):
         self.transformer = transformer
         self.reader = ItemReader(HEADS * HEAD_SIZE)
         self.hook = transformer.transformer_blocks[READ_LAYER].register_forward_hook(self._keep)
-        self.empty = ManyEmptyTokens()
-        transformer.set_attn_processor(self.empty)
 
     def _keep(self, module: torch.nn.Module, args: tuple, output: tuple) -> None:
         self.features = output[1].transpose(1, 2).unflatten(2, (SIZE // FACTOR // 2, -1))
@@ -123,11 +101,6 @@ class WithReader(torch.nn.Module):
         """The predicted velocity (n, 4, 16, 16) and the reader's error."""
         predicted = self.transformer(noisy, *text, t).sample
         return predicted, self.reader(self.features, batch)
-
-    def done(self) -> SD3Transformer2DModel:
-        self.hook.remove()
-        self.transformer.set_attn_processor(JointAttnProcessor2_0())
-        return self.transformer
 
 
 def fit(
@@ -147,17 +120,18 @@ def fit(
         batch = batches.next()
         text = encode(encoder, tokenizer, batch.texts, run.device)
         sigma = torch.sigmoid(NOISE_LOGIT + NOISE_SPREAD * torch.randn(BATCH, generator=batches.generator))
-        model.empty.count = int(MAX_EMPTY_TOKENS ** torch.rand(1, generator=batches.generator).item())
+        count = int(MAX_EMPTY_TOKENS ** torch.rand(1, generator=batches.generator).item())
         at = sigma.to(run.device).view(-1, 1, 1, 1)
         noisy = (1 - at) * batch.latents + at * batch.noise
-        predicted, misread = model(noisy, 1000 * sigma.to(run.device), text, batch)
+        with ManyEmptyTokens(count):
+            predicted, misread = model(noisy, 1000 * sigma.to(run.device), text, batch)
         error = batch.weights * (predicted.float() - (batch.noise - batch.latents)).square()
         return error.mean() + READER_WEIGHT * misread
 
     def sample_transformer(_: torch.nn.Module, path: Path) -> None:
         if sample:
-            model.empty.count = 1
             sample(model.transformer, path)
 
     train(run, "transformer", model, step_loss, rate=1e-3, ema_decay=0.999, sample=sample_transformer)
-    return model.done()
+    model.hook.remove()
+    return model.transformer

@@ -1,0 +1,125 @@
+"""The safe branch of a joint-attention transformer, computed only where it may differ from the original.
+
+Outside the mask both branches' latents are one, so that the safe branch computes the picture's tokens inside it, and
+its text's, and attends to the original's keys and values for the rest: those of the original's last call (compare
+region-adaptive sampling, arXiv 2502.10389, which takes the rest from the step before).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import SD3Transformer2DModel
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+_TOLD = {"hidden_states", "timestep", "encoder_hidden_states", "pooled_projections", "return_dict"}
+
+
+class Kept(NamedTuple):
+    """Keys and values (batch, heads, tokens, width) of one attention, the picture's tokens first."""
+
+    key: Tensor
+    value: Tensor
+
+
+class _Attention(TorchFunctionMode):
+    """Sees every scaled dot product on the way, without a change to the module, which others may share."""
+
+    def __init__(self, seen: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]):
+        super().__init__()
+        self._seen = seen
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func is F.scaled_dot_product_attention:
+            query, key, value, *rest = args
+            args = (query, *self._seen(query, key, value), *rest)
+        return func(*args, **(kwargs or {}))
+
+
+class Sparse:
+    """Keeps what the original's calls attended to, and runs safe branches on the tokens of their masks.
+
+    Args:
+        model: the denoiser.
+
+    Raises:
+        TypeError: a denoiser of another kind than Stable Diffusion 3's, or one that is compiled.
+    """
+
+    def __init__(self, model: Any):
+        kind = type(model).__name__
+        if not isinstance(model, SD3Transformer2DModel):
+            raise TypeError(f"sparse=True is for Stable Diffusion 3's transformers, not a {kind}: set sparse=False")
+        if model._compiled_call_impl is not None:
+            raise TypeError(f"sparse=True takes no {kind} that is compiled: set sparse=False")
+        self._model = model
+        self._kept: list[Kept] = []
+
+    def keep(self, call: Callable[[], Any]) -> Any:
+        """What `call`, the original's own, returns; its keys and values are kept."""
+        kept: list[Kept] = []
+
+        def see(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+            kept.append(Kept(key, value))
+            return key, value
+
+        with _Attention(see):
+            found = call()
+        self._kept = kept
+        return found
+
+    def places(self, mask: Tensor) -> Tensor:
+        """The tokens (n, h / patch, w / patch) that hold any place of masks (n, 1, h, w)."""
+        return F.max_pool2d(mask.float(), self._model.config.patch_size)[:, 0] > 0
+
+    def __call__(self, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
+        """Predictions (n, C, h, w) at the tokens of `places` (n, h / patch, w / patch); 0 elsewhere.
+
+        Args:
+            kwargs: the loop's call, cut to the n rows of the safe branches.
+            rows: (n,), which row of the kept original's batch each of them follows.
+
+        Raises:
+            ValueError: the call tells the denoiser what it cannot be told token by token.
+        """
+        model = self._model
+        more = [name for name in kwargs.keys() - _TOLD if kwargs[name] is not None]
+        if more:
+            raise ValueError(f"sparse=True takes no {', '.join(sorted(more))} of a call: set sparse=False")
+        tokens = model.pos_embed(kwargs["hidden_states"])
+        place = _first(places.flatten(1)).to(tokens.device)
+        at = place.unsqueeze(-1)
+        picture = tokens.gather(1, at.expand(-1, -1, tokens.shape[-1]))
+        told = model.time_text_embed(kwargs["timestep"], kwargs["pooled_projections"])
+        text = model.context_embedder(kwargs["encoder_hidden_states"])
+        kept = iter(self._kept)
+
+        def follow(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+            whole = next(kept)
+            return among(whole.key, key), among(whole.value, value)
+
+        def among(whole: Tensor, own: Tensor) -> Tensor:
+            """Of all tokens of the picture, the original's but at `place`, and of the text."""
+            picture, text = own.split((place.shape[1], own.shape[2] - place.shape[1]), 2)
+            index = place[:, None, :, None].expand_as(picture)
+            return torch.cat([whole[rows, :, : tokens.shape[1]].scatter(2, index, picture), text], 2)
+
+        with _Attention(follow):
+            for block in model.transformer_blocks:
+                text, picture = block(hidden_states=picture, encoder_hidden_states=text, temb=told)
+        patches = model.proj_out(model.norm_out(picture, told))
+        spread = patches.new_zeros(*tokens.shape[:2], patches.shape[-1])
+        spread.scatter_(1, at.expand_as(patches), patches)
+        size, (height, width) = model.config.patch_size, places.shape[1:]
+        return rearrange(spread, "n (h w) (p q c) -> n c (h p) (w q)", h=height, w=width, p=size, q=size)
+
+
+def _first(places: Tensor) -> Tensor:
+    """Indices (n, most) of what is true in each row of (n, tokens), filled up with others where a row has fewer."""
+    most = int(places.sum(1).max())
+    return places.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]

@@ -1,0 +1,143 @@
+"""A safe branch that is computed at the tokens of its mask alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from families import FAMILIES, SAFE, UNSAFE, dual_of
+
+from dualsafe import MethodSettings
+from dualsafe.sparse import Sparse
+
+PLACES = torch.zeros(2, 8, 8, dtype=torch.bool)
+PLACES[0, :3, :4] = True
+PLACES[1, 2:4, 1:7] = True
+ROWS = torch.tensor([0, 1])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.stable_diffusion_3().transformer
+
+
+def told(seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "hidden_states": torch.randn(2, 4, 8, 8, generator=generator),
+        "timestep": torch.tensor([500.0, 500.0]),
+        "encoder_hidden_states": 20 * torch.randn(2, 20, 32, generator=generator),
+        "pooled_projections": torch.randn(2, 64, generator=generator),
+    }
+
+
+@torch.no_grad()
+def test_an_original_that_is_kept_is_the_stock_call_to_the_bit(model):
+    expected = model(**told(1)).sample
+    assert torch.equal(Sparse(model).keep(lambda: model(**told(1)).sample), expected)
+
+
+@torch.no_grad()
+def test_at_every_place_it_is_the_dense_call(model):
+    sparse = Sparse(model)
+    sparse.keep(lambda: model(**told(1)))
+    assert torch.allclose(sparse(told(2), ROWS, torch.ones_like(PLACES)), model(**told(2)).sample, atol=1e-6)
+
+
+@torch.no_grad()
+def test_it_is_the_dense_call_among_the_originals_tokens(model):
+    """At the places, the dense call in which all other tokens are the original's, before each block."""
+    original, safe, kept = told(1), told(1) | {"encoder_hidden_states": told(2)["encoder_hidden_states"]}, []
+    sparse, outside = Sparse(model), ~PLACES.flatten(1)[..., None]
+
+    def keep(block, args, kwargs):
+        kept.append(kwargs["hidden_states"])
+
+    def put(block, args, kwargs):
+        return args, kwargs | {"hidden_states": torch.where(outside, kept.pop(0), kwargs["hidden_states"])}
+
+    def hooked(hook, call):
+        handles = [block.register_forward_pre_hook(hook, with_kwargs=True) for block in model.transformer_blocks]
+        found = call()
+        for handle in handles:
+            handle.remove()
+        return found
+
+    hooked(keep, lambda: sparse.keep(lambda: model(**original)))
+    expected = hooked(put, lambda: model(**safe).sample)
+    found, dense = sparse(safe, ROWS, PLACES), model(**safe).sample
+    inside = PLACES[:, None].expand_as(found)
+    assert torch.allclose(found[inside], expected[inside], atol=1e-6)
+    assert (dense - expected)[inside].abs().max() > 1e-4  # the original's tokens make a difference
+    fewer = PLACES.clone()
+    fewer[0, 0] = False  # each sample is computed at as many tokens as the one with most, and nowhere else
+    found = sparse(safe, ROWS, fewer)
+    assert ((found != 0).all(1) & fewer).sum() == fewer.sum()
+    assert (found != 0).any(1).flatten(1).sum(1).tolist() == [12, 12]
+
+
+@torch.no_grad()
+def test_rows_follow_the_originals_that_they_are_told(model):
+    sparse = Sparse(model)
+    sparse.keep(lambda: model(**told(1)))
+    both = sparse(told(2), ROWS, PLACES[1:].expand(2, -1, -1))
+    second = {name: value[1:] for name, value in told(2).items()}
+    assert torch.allclose(sparse(second, torch.tensor([1]), PLACES[1:]), both[1:], atol=1e-6)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many tokens each sparse call was at, by sample."""
+    seen, run = [], Sparse.__call__
+
+    def noted(self, kwargs, rows, places):
+        seen.append(places.flatten(1).sum(1).tolist())
+        return run(self, kwargs, rows, places)
+
+    monkeypatch.setattr(Sparse, "__call__", noted)
+    return seen
+
+
+def drawn(dual, seeds, sparse=False, **more):
+    settings = MethodSettings(sparse=sparse, latent_gate=None)
+    options = {"safe_prompt": SAFE, "num_inference_steps": 12, "output_type": "latent", "generator": seeds(1, 2)}
+    return FAMILIES["sd3"].call(dual, UNSAFE, **options | {"settings": settings} | more)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_it_draws_nearly_what_the_dense_branch_does_at_the_masks_tokens(pair, calls, seeds):
+    dual, mask = dual_of(FAMILIES["sd3"].make()), torch.zeros(16, 16)
+    mask[:, :8] = 1.0
+    dense, found = (drawn(dual, seeds, sparse, mask=mask, return_pair=pair) for sparse in (False, True))
+    # Of 12 steps the first own one and each that the original is due at are dense; guidance makes it four rows.
+    assert calls and all(tokens == [32] * 4 for tokens in calls)
+    assert [r.denoiser_rows for r in found.safety] == [r.denoiser_rows for r in dense.safety]
+    moved = float((dense.images - drawn(dual, seeds, False, safety_level=0).images).abs().max())
+    assert 0 < float((found.images - dense.images).abs().max()) < 0.05 * moved
+    assert torch.equal(found.images[..., 4:], dense.images[..., 4:]) or not pair
+    if pair:
+        assert torch.equal(found.unsafe_images, dense.unsafe_images)
+
+
+def test_where_a_mask_is_found_and_covers_all_it_is_the_dense_branch(calls, seeds):
+    dual = dual_of(FAMILIES["sd3"].make())
+    whole = {"mask_floor": 1e-9, "latent_gate": None}
+    found, dense = (drawn(dual, seeds, sparse=s, settings=MethodSettings(sparse=s, **whole)) for s in (True, False))
+    assert calls and np.allclose(found.images, dense.images, atol=1e-5)
+
+
+def test_it_is_refused_where_it_cannot_be_had(model):
+    with pytest.raises(TypeError, match="UNet2DConditionModel: set sparse=False"):
+        Sparse(tiny.unet())
+    sparse = Sparse(model)
+    sparse.keep(lambda: model(**told(1)))
+    with pytest.raises(ValueError, match="takes no skip_layers"):
+        sparse(told(1) | {"skip_layers": [0]}, ROWS, PLACES)
+    for more, why in (
+        ({"mask_floor": None}, "needs a mask"),
+        ({"stacked": True}, "set stacked=False"),
+        ({"original_interval": None}, "set original_interval"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            MethodSettings(sparse=True, **more)
