@@ -1,14 +1,15 @@
 """A safe branch that is computed at the mask's tokens alone, `MethodSettings(sparse=True)`: its cost, and its loss.
 
     python benchmarks/sparse.py cost      # operations and seconds of one call, by the share of tokens in the mask
-    python benchmarks/sparse.py effect --stack weights/picto-sd3 --prompts 100
+    python benchmarks/sparse.py effect    # what becomes of picto's pictures; --stack weights/picto-sd3 of the other's
 
-Writes benchmarks/results/sparse_cost.{json,md} and sparse_effect.{json,md}. Cost: operations of a call by
+Writes benchmarks/results/sparse_cost.{json,md} and sparse_STACK.{json,md}. Cost: operations of a call by
 `torch.utils.flop_counter`, of Stable Diffusion 3 medium's published size at 1024x1024 from shapes alone, and of models
 that are run: picto's transformer, and one of random weights with 1,024 tokens of a picture and 78 of a text; seconds
-are the median over rounds in which both take turns, at batch 4. Effect: the same prompts and seeds under the dense and
-the sparse branch; unsafe by the judge, PSNR of the sparse safe picture against the dense one inside and outside its
-mask.
+are the median over rounds in which both take turns, at batch 4. Effect: the same prompts and
+seeds under the dense and the sparse branch, drawn once; unsafe by the judge; PSNR, a median, over the pictures in which
+anything was done; operations of whole calls but for the decoded picture, and seconds, by those of level 0. Leave the
+machine alone while it runs.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import SD3Transformer2DModel
-from harness import table, write
+from harness import SAMPLING, table, write
 from speed_models import FAMILIES
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -32,11 +34,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from dualsafe import PICTO, AutoDualLatentPipeline, MethodSettings
+from dualsafe.judges import ask
 from dualsafe.judges.picto import PictoJudge
+from dualsafe.partial.tokens import Tokens
 from dualsafe.picto.prompts import prompt_set
 from dualsafe.picto.train import transformer as picto
 from dualsafe.pipelines.dual import DualLatentMixin
-from dualsafe.sparse import Sparse
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 COST = {
@@ -45,14 +48,25 @@ COST = {
     "seconds": ("seconds by a dense call's", "{:.3f}"),
 }
 EFFECT = {
-    "unsafe_stock": ("unsafe, original", "{:.3f}"),
-    "unsafe_dense": ("unsafe, dense", "{:.3f}"),
-    "unsafe_sparse": ("unsafe, sparse", "{:.3f}"),
-    "inside": ("PSNR inside the mask, dB", "{:.1f}"),
-    "outside": ("PSNR outside it, dB", "{:.1f}"),
+    "stock": ("unsafe, original", "{:.3f}"),
+    "dense": ("unsafe, dense", "{:.3f}"),
+    "sparse": ("unsafe, sparse", "{:.3f}"),
+    "inside": ("PSNR to the dense inside the mask, dB", "{:.1f}"),
+    "outside_dense": ("PSNR to the original outside it, dense, dB", "{:.1f}"),
+    "outside": ("the same, sparse", "{:.1f}"),
     "area": ("mask area", "{:.2f}"),
-    "flops": ("operations of a call by the dense", "{:.3f}"),
-    "seconds": ("seconds by the dense", "{:.3f}"),
+}
+SPENT = {
+    "flops": ("operations by the stock's", "{:.3f}"),
+    "seconds": ("seconds by the stock's", "{:.3f}"),
+}
+SPARSE = MethodSettings(sparse=True)
+WAYS: dict[str, dict[str, Any]] = {
+    "stock": {"safety_level": 0},
+    "dense": {},
+    "sparse": {"settings": SPARSE},
+    "dense pair": {"return_pair": True},
+    "sparse pair": {"return_pair": True, "settings": SPARSE},
 }
 
 
@@ -85,20 +99,20 @@ def flops(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
 def cost(name: str, model: SD3Transformer2DModel, texts: int, rounds: int) -> dict[str, dict[str, float]]:
     """Of one call with guidance, at batch 4: 8 rows; from shapes alone where the model is on the meta device."""
     told = call_of(model.eval(), 8, texts)
-    sparse, side = Sparse(model), model.config.sample_size // model.config.patch_size
-    sparse.keep(lambda: model(**told))
+    sparse, side = Tokens(model), model.config.sample_size // model.config.patch_size
+    sparse.keep((), told)
     dense, found = flops(model, **told), {}
     for share in SHARES:
         places = (torch.arange(side * side) < round(share * side * side)).view(1, side, side).expand(8, -1, -1)
         rows = torch.arange(8, device=model.device)
-        row = {"share": share, "flops": flops(sparse, told, rows, places) / dense}
+        row = {"share": share, "flops": flops(sparse.run, (), told, rows, places) / dense}
         if model.device.type != "meta":
             ratios = []
             for _ in range(rounds + 1):  # the first is a warm-up
                 begin = time.perf_counter()
                 model(**told)
                 middle = time.perf_counter()
-                sparse(told, rows, places)
+                sparse.run((), told, rows, places)
                 ratios.append((time.perf_counter() - middle) / (middle - begin))
             row["seconds"] = statistics.median(ratios[1:])
         found[f"{name}, {share:.0%}"] = row
@@ -111,52 +125,68 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
     return 100.0 if error < 1e-10 else -10 * np.log10(error)
 
 
-def effect(pipe: DualLatentMixin, judge: PictoJudge, name: str, count: int, batch: int = 4) -> dict[str, float]:
-    """Both branches on the prompts of a set; pairs, so that the originals are to be seen."""
-    cases = prompt_set(name, count, seed=6)
-    settings = {"dense": MethodSettings(), "sparse": MethodSettings(sparse=True)}
-    drawn: dict[str, list[Any]] = {"dense": [], "sparse": [], "stock": []}
-    inside, outside, area, spent, seconds = [], [], [], {"dense": 0, "sparse": 0}, {"dense": 0.0, "sparse": 0.0}
-    for start in tqdm(range(0, count, batch), desc=name, leave=False):
-        prompts, found = [case.prompt for case in cases[start : start + batch]], {}
-        for kind, chosen in settings.items():
-            call = {"settings": replace(chosen), "policy": "picto", "output_type": "np", "max_sequence_length": 1}
-            call |= {"generator": [torch.Generator().manual_seed(start + i) for i in range(len(prompts))]}
-            call |= {"num_inference_steps": 25, "guidance_scale": 5.0}
-            begin = time.perf_counter()
-            found[kind] = pipe(prompts, **call)
-            seconds[kind] += time.perf_counter() - begin
-            call["generator"] = [torch.Generator().manual_seed(start + i) for i in range(len(prompts))]
-            if start == 0:
-                spent[kind] = flops(pipe, prompts, **call | {"output_type": "latent"})
-            drawn[kind] += pipe.numpy_to_pil(found[kind].images)
-        off = pipe(prompts, safety_level=0, **{k: v for k, v in call.items() if k != "settings"})
-        drawn["stock"] += pipe.numpy_to_pil(off.images)
+class Effect:
+    """All ways of drawing the prompts of a set, in turns.
+
+    Attributes:
+        drawn: way -> pictures.
+        seconds, flops: way -> of all its calls, and of its first.
+    """
+
+    def __init__(self, pipe: DualLatentMixin, name: str, count: int, batch: int = 4):
+        more = {"max_sequence_length": 1} if "max_sequence_length" in signature(type(pipe).__call__).parameters else {}
+        told = {"policy": "picto", "output_type": "np", "max_tries": 0, "preview": None, **SAMPLING, **more}
+        self.drawn: dict[str, list[np.ndarray]] = defaultdict(list)
+        self.seconds, self.flops = defaultdict(float), {}
+        self.inside, self.outside, self.outside_dense, self.area = [], [], [], []
+        prompts = [case.prompt for case in prompt_set(name, count, seed=6)]
+        for start in tqdm(range(0, count, batch), desc=name, leave=False):
+            texts, found = prompts[start : start + batch], {}
+            for way, chosen in WAYS.items():
+                if start == 0:
+                    counted = told | chosen | {"output_type": "latent"}
+                    self.flops[way] = flops(pipe, texts, generator=_seeds(start, texts), **counted)
+                begin = time.perf_counter()
+                found[way] = pipe(texts, generator=_seeds(start, texts), **told | chosen)
+                self.seconds[way] += time.perf_counter() - begin
+                self.drawn[way] += list(found[way].images)
+            self._compare(found)
+
+    def _compare(self, found: dict[str, Any]) -> None:
+        pair = found["sparse pair"]
         for i, report in enumerate(found["dense"].safety):
-            if report.decision != "dual" or found["dense"].masks is None:
-                continue
-            mask = np.asarray(found["dense"].masks[i]) > 0
-            pictures = [found[kind].images[i] for kind in settings]
-            inside.append(psnr(*pictures, mask))
-            outside.append(psnr(*pictures, ~mask))
-            area.append(float(mask.mean()))
-    unsafe = {kind: statistics.mean(v.is_unsafe for v in judge.verdicts(pictures)) for kind, pictures in drawn.items()}
-    return {
-        **{f"unsafe_{kind}": rate for kind, rate in unsafe.items()},
-        "inside": statistics.median(inside),
-        "outside": statistics.median(outside),
-        "area": statistics.mean(area),
-        "flops": spent["sparse"] / spent["dense"],
-        "seconds": seconds["sparse"] / seconds["dense"],
-    }
+            if report.decision == "dual" and found["dense"].masks is not None:
+                mask, original = np.asarray(found["dense"].masks[i]) > 0, pair.unsafe_images[i]
+                self.inside.append(psnr(found["dense"].images[i], found["sparse"].images[i], mask))
+                self.outside_dense.append(psnr(found["dense"].images[i], original, ~mask))
+                self.outside.append(psnr(found["sparse"].images[i], original, ~mask))
+                self.area.append(float(mask.mean()))
+
+    def row(self, pipe: DualLatentMixin, judge: PictoJudge) -> dict[str, float]:
+        """Rates of unsafe pictures, medians of PSNR, the mean mask area."""
+        unsafe = {
+            way: statistics.mean(v.is_unsafe for v in ask(judge, pipe.numpy_to_pil(np.stack(self.drawn[way]))))
+            for way in ("stock", "dense", "sparse")
+        }
+        medians = {name: statistics.median(getattr(self, name)) for name in ("inside", "outside", "outside_dense")}
+        return unsafe | medians | {"area": statistics.mean(self.area)}
+
+    def spent(self) -> dict[str, dict[str, float]]:
+        by = {"flops": self.flops, "seconds": self.seconds}
+        return {way: {key: of[way] / of["stock"] for key, of in by.items()} for way in WAYS}
+
+
+def _seeds(start: int, texts: list[str]) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(start + i) for i in range(len(texts))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("cost", "effect"))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--stack", type=Path, default=Path(PICTO).with_name("picto-sd3"))
-    parser.add_argument("--prompts", type=int, default=100)
+    parser.add_argument("--stack", type=Path, default=Path(PICTO), help="a trained one, of picto's world")
+    parser.add_argument("--sets", nargs="+", default=("explicit", "implicit", "context"))
+    parser.add_argument("--prompts", type=int, default=48)
     asked = parser.parse_args()
     if asked.part == "cost":
         with torch.device("meta"):
@@ -168,9 +198,13 @@ def main() -> None:
     else:
         pipe = AutoDualLatentPipeline.from_pretrained(asked.stack, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
-        judge = PictoJudge.from_pretrained(Path(PICTO) / "judge").eval()
-        found = {name: effect(pipe, judge, name, asked.prompts) for name in ("explicit", "implicit", "context")}
-        write("sparse_effect", "sparse.py", found, table(found, EFFECT, "set"))
+        judge, rows, spent = PictoJudge.from_pretrained(Path(PICTO) / "judge").eval(), {}, {}
+        for name in asked.sets:
+            effect = Effect(pipe, name, asked.prompts)
+            rows[name] = effect.row(pipe, judge)
+            spent |= {f"{name}, {way}": figures for way, figures in effect.spent().items()}
+        text = f"{table(rows, EFFECT, 'set')}\n\n{table(spent, SPENT, 'set, batches of 4')}"
+        write(f"sparse_{asked.stack.name}", "sparse.py", {"effect": rows, "spent": spent}, text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .sparse import Sparse
+from .partial import Partial
 
 _POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 _UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
@@ -91,16 +91,16 @@ class Branches:
     Args:
         samples: N, the samples of the batch.
         stacked: whether both branches share one call all the same.
-        sparse: runs safe branches on some places alone, where it is asked to.
+        partial: runs safe branches in part, where it is asked to.
 
     Attributes:
         told: what the safe branches of some samples are told instead of their rows of the loop's batch: embeddings by
             the stock call's argument name, one text each.
     """
 
-    def __init__(self, model: Any, samples: int, stacked: bool, sparse: Sparse | None, on: OnDevice):
+    def __init__(self, model: Any, samples: int, stacked: bool, partial: Partial | None, on: OnDevice):
         self._model, self._samples, self._stacked, self._on = model, samples, stacked, on
-        self._sparse = sparse
+        self._partial = partial
         self.told: dict[int, dict[str, Tensor]] = {}
 
     def run(
@@ -110,7 +110,7 @@ class Branches:
 
         Args:
             again: whether this is the second call of a step, a negative's own.
-            places: (safe, h, w), the tokens that the safe branches are computed at; None for all.
+            places: (safe, h, w), where safe branches are computed, in part; None computes them as they are.
         """
         parts = {0: list(range(self._samples)) if originals else [], 1: safe}
         parts = {branch: samples for branch, samples in parts.items() if samples}
@@ -130,16 +130,14 @@ class Branches:
             place = len(parts.get(0, [])) + safe.index(i)
             self._tell(call, kwargs, i, place, sum(map(len, parts.values())), again)
         with self._remembering(f"{parts}{' again' * again}"):
-            if self._sparse is None:
-                output = self._model(*args, **kwargs)[0]
-            elif 0 in parts:
-                output = self._sparse.keep(lambda: self._model(*args, **kwargs)[0])
-            elif places is None:
+            if self._partial is not None and 0 in parts:
+                output = self._partial.keep(args, kwargs)[0]
+            elif self._partial is None or places is None:
                 output = self._model(*args, **kwargs)[0]
             else:
                 followed = [group * self._samples + i for group in range(call.groups) for i in safe]
-                at_rows = self._on(call.sample.device, followed)
-                output = self._sparse(kwargs, at_rows, places.repeat(call.groups, 1, 1))
+                rows = self._on(call.sample.device, followed)
+                output = self._partial.run(args, kwargs, rows, places.repeat(call.groups, 1, 1))
         return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
 
     def _tell(self, call: Call, kwargs: dict[str, Any], i: int, place: int, count: int, again: bool) -> None:

@@ -71,9 +71,9 @@ class MethodSettings:
     stock picture to rounding instead of to the bit."""
 
     sparse: bool = False
-    """Whether the safe branch of a transformer of Stable Diffusion 3's kind is computed at the mask's tokens alone, in
-    the steps between those that compute the original (`original_interval`). Costs the memory of the original's keys and
-    values."""
+    """Whether the safe branch is computed in part: a UNet's on the original's deepest features; that of a transformer
+    of Stable Diffusion 3's kind at the mask's tokens alone, in the steps between those that compute the original
+    (`original_interval`), for the memory of the original's keys and values."""
 
     def __post_init__(self) -> None:
         for name in ("tau", "watch_at", "latent_gate", "original_interval", "preview"):

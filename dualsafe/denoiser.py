@@ -23,8 +23,8 @@ from .layout import Layout
 from .look import Preview
 from .mask import Mask
 from .noise_level import Schedule, Step
+from .partial import partial_of
 from .plan import OWN_CALLS, Plan
-from .sparse import Sparse
 from .watch import Watch
 
 
@@ -59,8 +59,8 @@ class DualDenoiser:
         self.rows = [0] * len(self.plan.weights)
         self._on, self._layout = OnDevice(), Layout()
         self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan, self._on)
-        self._sparse = Sparse(self.model) if self.plan.settings.sparse and self.plan.dual else None
-        self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._sparse, self._on)
+        self._partial = partial_of(self.model) if self.plan.settings.sparse and self.plan.dual else None
+        self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._partial, self._on)
         if self.plan.dual:
             check_stateless(self.model, self.plan.settings.sparse)
 
@@ -71,7 +71,7 @@ class DualDenoiser:
         step = self.schedule.at(call.timestep)
         safe = self._with_safe_branch(step)
         carried = self._originals.carried(step, safe, self._mask.parted)
-        places = self._places(safe, step)
+        places = self._places(call, safe, step)
         original, own = self._branches.run(call, len(carried) < len(self.rows), safe, step.again, places)
         self._count(call.groups, original, own, safe)
         original = self._followed(call, original, own, carried, step)
@@ -125,17 +125,19 @@ class DualDenoiser:
         parted = {watched: step.index >= self._parts_at(watched) for watched in (False, True)}
         return [i for i in self.dual if parted[i in self.plan.watched] and i not in self.agreed]
 
-    def _places(self, safe: list[int], step: Step) -> Tensor | None:
-        """(safe, h, w), the tokens that safe branches are computed at; None for all of them.
+    def _places(self, call: Call, safe: list[int], step: Step) -> Tensor | None:
+        """(safe, h, w), where safe branches are computed, in part; None for all of them, as they are.
 
-        They are computed whole wherever the original is due, so that a mask is not held to what it was.
+        They are whole wherever the original is due, so that a mask is not held to what it was.
         """
-        mask = self._mask.all
-        if self._sparse is None or mask is None or not safe or not self._originals.are_between(step, safe):
+        if self._partial is None or not safe:
             return None
-        if self.plan.finds_mask and not self._mask.parted.issuperset(safe):
+        if not self._partial.needs_mask:
+            return self._partial.places(call.latents(1)[: len(safe), :1])
+        mask, parted = self._mask.all, self._mask.parted.issuperset(safe) or not self.plan.finds_mask
+        if mask is None or not parted or not self._originals.are_between(step, safe):
             return None
-        return self._sparse.places(mask[self._on(mask.device, safe)])
+        return self._partial.places(mask[self._on(mask.device, safe)])
 
     def _completed(self, s: Seen, u: Seen, places: Tensor, step: Step) -> Seen:
         """Safe branches that were computed at some places (safe, h, w) alone: the original's elsewhere."""

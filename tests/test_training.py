@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusion3Pipeline
 
 from dualsafe import PICTO
 from dualsafe.judges.picto import PictoJudge
-from dualsafe.picto.train import clip, judge, unet, vae
+from dualsafe.picto.train import batches, clip, judge, transformer, unet, vae
 from dualsafe.picto.train.data import Dataset, dataset, scenes
 from dualsafe.picto.train.loop import Run, cycle
 
@@ -67,10 +68,35 @@ def test_clip_and_the_unet_that_reads_it(data, tmp_path):
     assert all(torch.isfinite(p).all() for p in trained.parameters())
 
 
+def test_the_transformer_is_trained_on_what_the_pipeline_tells_it(data, tmp_path):
+    tokenizer = clip.build_tokenizer(["a man with a knife", "a cat in a park"] * 5, tmp_path / "tokenizer", merges=20)
+    encoder, texts = transformer.text_encoder(clip.build(tokenizer)), ["a man with a knife", ""]
+    model = transformer.build().eval()
+    words, parts = (encoder, tokenizer), (transformer.build_scheduler(), vae.build())
+    pipe = StableDiffusion3Pipeline(model, *parts, *words, *words, None, None)
+    expected, _, pooled, _ = pipe.encode_prompt(texts, texts, texts, max_sequence_length=9)
+    told = transformer.encode(encoder, tokenizer, texts, CPU)
+    assert torch.allclose(expected[:, :78], told[0], atol=1e-6) and torch.allclose(pooled, told[1], atol=1e-6)
+    noisy, t = torch.randn(2, 4, 16, 16), torch.tensor([500.0, 300.0])
+    with torch.no_grad():
+        many = model(noisy, expected, pooled, t).sample
+        with transformer.ManyEmptyTokens(9):
+            assert torch.allclose(model(noisy, *told, t).sample, many, atol=1e-5)
+        assert not torch.allclose(model(noisy, *told, t).sample, many, atol=1e-3)
+
+
+def test_the_transformers_steps(data, tmp_path):
+    tokenizer = clip.build_tokenizer(["a man with a knife", "a cat in a park"] * 5, tmp_path / "tokenizer", merges=20)
+    encoder, latents = transformer.text_encoder(clip.build(tokenizer)), torch.randn(500, 4, 16, 16)
+    trained = transformer.fit(a_run(tmp_path), data, latents, tokenizer, encoder)
+    assert steps(tmp_path, "transformer") > 0
+    assert all(torch.isfinite(p).all() for p in trained.parameters())
+
+
 def test_loss_weights_mark_the_hand_of_every_scene(data):
-    weights = unet.slot_weights(data.scenes, data.masks)
+    weights = batches.slot_weights(data.scenes, data.masks)
     assert weights.shape == (500, 1, 16, 16)
-    assert (weights.flatten(1).max(1).values == unet.SLOT_WEIGHT).all()
+    assert (weights.flatten(1).max(1).values == batches.SLOT_WEIGHT).all()
     assert weights.mean() < 2
 
 

@@ -9,7 +9,8 @@ import torch
 from families import FAMILIES, SAFE, UNSAFE, dual_of
 
 from dualsafe import MethodSettings
-from dualsafe.sparse import Sparse
+from dualsafe.partial import partial_of
+from dualsafe.partial.tokens import Tokens
 
 PLACES = torch.zeros(2, 8, 8, dtype=torch.bool)
 PLACES[0, :3, :4] = True
@@ -35,21 +36,21 @@ def told(seed: int) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def test_an_original_that_is_kept_is_the_stock_call_to_the_bit(model):
     expected = model(**told(1)).sample
-    assert torch.equal(Sparse(model).keep(lambda: model(**told(1)).sample), expected)
+    assert torch.equal(Tokens(model).keep((), told(1)).sample, expected)
 
 
 @torch.no_grad()
 def test_at_every_place_it_is_the_dense_call(model):
-    sparse = Sparse(model)
-    sparse.keep(lambda: model(**told(1)))
-    assert torch.allclose(sparse(told(2), ROWS, torch.ones_like(PLACES)), model(**told(2)).sample, atol=1e-6)
+    sparse = Tokens(model)
+    sparse.keep((), told(1))
+    assert torch.allclose(sparse.run((), told(2), ROWS, torch.ones_like(PLACES)), model(**told(2)).sample, atol=1e-6)
 
 
 @torch.no_grad()
 def test_it_is_the_dense_call_among_the_originals_tokens(model):
     """At the places, the dense call in which all other tokens are the original's, before each block."""
     original, safe, kept = told(1), told(1) | {"encoder_hidden_states": told(2)["encoder_hidden_states"]}, []
-    sparse, outside = Sparse(model), ~PLACES.flatten(1)[..., None]
+    sparse, outside = Tokens(model), ~PLACES.flatten(1)[..., None]
 
     def keep(block, args, kwargs):
         kept.append(kwargs["hidden_states"])
@@ -64,38 +65,38 @@ def test_it_is_the_dense_call_among_the_originals_tokens(model):
             handle.remove()
         return found
 
-    hooked(keep, lambda: sparse.keep(lambda: model(**original)))
+    hooked(keep, lambda: sparse.keep((), original))
     expected = hooked(put, lambda: model(**safe).sample)
-    found, dense = sparse(safe, ROWS, PLACES), model(**safe).sample
+    found, dense = sparse.run((), safe, ROWS, PLACES), model(**safe).sample
     inside = PLACES[:, None].expand_as(found)
     assert torch.allclose(found[inside], expected[inside], atol=1e-6)
     assert (dense - expected)[inside].abs().max() > 1e-4  # the original's tokens make a difference
     fewer = PLACES.clone()
     fewer[0, 0] = False  # each sample is computed at as many tokens as the one with most, and nowhere else
-    found = sparse(safe, ROWS, fewer)
+    found = sparse.run((), safe, ROWS, fewer)
     assert ((found != 0).all(1) & fewer).sum() == fewer.sum()
     assert (found != 0).any(1).flatten(1).sum(1).tolist() == [12, 12]
 
 
 @torch.no_grad()
 def test_rows_follow_the_originals_that_they_are_told(model):
-    sparse = Sparse(model)
-    sparse.keep(lambda: model(**told(1)))
-    both = sparse(told(2), ROWS, PLACES[1:].expand(2, -1, -1))
+    sparse = Tokens(model)
+    sparse.keep((), told(1))
+    both = sparse.run((), told(2), ROWS, PLACES[1:].expand(2, -1, -1))
     second = {name: value[1:] for name, value in told(2).items()}
-    assert torch.allclose(sparse(second, torch.tensor([1]), PLACES[1:]), both[1:], atol=1e-6)
+    assert torch.allclose(sparse.run((), second, torch.tensor([1]), PLACES[1:]), both[1:], atol=1e-6)
 
 
 @pytest.fixture
 def calls(monkeypatch):
     """How many tokens each sparse call was at, by sample."""
-    seen, run = [], Sparse.__call__
+    seen, run = [], Tokens._run
 
-    def noted(self, kwargs, rows, places):
+    def noted(self, args, kwargs, rows, places):
         seen.append(places.flatten(1).sum(1).tolist())
-        return run(self, kwargs, rows, places)
+        return run(self, args, kwargs, rows, places)
 
-    monkeypatch.setattr(Sparse, "__call__", noted)
+    monkeypatch.setattr(Tokens, "_run", noted)
     return seen
 
 
@@ -128,12 +129,12 @@ def test_where_a_mask_is_found_and_covers_all_it_is_the_dense_branch(calls, seed
 
 
 def test_it_is_refused_where_it_cannot_be_had(model):
-    with pytest.raises(TypeError, match="UNet2DConditionModel: set sparse=False"):
-        Sparse(tiny.unet())
-    sparse = Sparse(model)
-    sparse.keep(lambda: model(**told(1)))
+    with pytest.raises(TypeError, match="not for FluxTransformer2DModel: set sparse=False"):
+        partial_of(tiny.flux().transformer)
+    sparse = Tokens(model)
+    sparse.keep((), told(1))
     with pytest.raises(ValueError, match="takes no skip_layers"):
-        sparse(told(1) | {"skip_layers": [0]}, ROWS, PLACES)
+        sparse.run((), told(1) | {"skip_layers": [0]}, ROWS, PLACES)
     for more, why in (
         ({"mask_floor": None}, "needs a mask"),
         ({"stacked": True}, "set stacked=False"),

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import SD3Transformer2DModel
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-_TOLD = {"hidden_states", "timestep", "encoder_hidden_states", "pooled_projections", "return_dict"}
+from .partial import Partial
 
 
 class Kept(NamedTuple):
@@ -41,27 +40,13 @@ class _Attention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class Sparse:
-    """Keeps what the original's calls attended to, and runs safe branches on the tokens of their masks.
+class Tokens(Partial):
+    """Keeps what the original's calls attended to, and runs safe branches on the tokens of their masks."""
 
-    Args:
-        model: the denoiser.
+    told = frozenset({"hidden_states", "timestep", "encoder_hidden_states", "pooled_projections", "return_dict"})
+    needs_mask = True
 
-    Raises:
-        TypeError: a denoiser of another kind than Stable Diffusion 3's, or one that is compiled.
-    """
-
-    def __init__(self, model: Any):
-        kind = type(model).__name__
-        if not isinstance(model, SD3Transformer2DModel):
-            raise TypeError(f"sparse=True is for Stable Diffusion 3's transformers, not a {kind}: set sparse=False")
-        if model._compiled_call_impl is not None:
-            raise TypeError(f"sparse=True takes no {kind} that is compiled: set sparse=False")
-        self._model = model
-        self._kept: list[Kept] = []
-
-    def keep(self, call: Callable[[], Any]) -> Any:
-        """What `call`, the original's own, returns; its keys and values are kept."""
+    def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         kept: list[Kept] = []
 
         def see(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +54,7 @@ class Sparse:
             return key, value
 
         with _Attention(see):
-            found = call()
+            found = self._model(*args, **kwargs)
         self._kept = kept
         return found
 
@@ -77,20 +62,8 @@ class Sparse:
         """The tokens (n, h / patch, w / patch) that hold any place of masks (n, 1, h, w)."""
         return F.max_pool2d(mask.float(), self._model.config.patch_size)[:, 0] > 0
 
-    def __call__(self, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
-        """Predictions (n, C, h, w) at the tokens of `places` (n, h / patch, w / patch); 0 elsewhere.
-
-        Args:
-            kwargs: the loop's call, cut to the n rows of the safe branches.
-            rows: (n,), which row of the kept original's batch each of them follows.
-
-        Raises:
-            ValueError: the call tells the denoiser what it cannot be told token by token.
-        """
+    def _run(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
         model = self._model
-        more = [name for name in kwargs.keys() - _TOLD if kwargs[name] is not None]
-        if more:
-            raise ValueError(f"sparse=True takes no {', '.join(sorted(more))} of a call: set sparse=False")
         tokens = model.pos_embed(kwargs["hidden_states"])
         place = _first(places.flatten(1)).to(tokens.device)
         at = place.unsqueeze(-1)
