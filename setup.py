@@ -1,4 +1,4 @@
-"""Metadata lies in pyproject.toml; here only what it cannot say: the bundled weights travel inside the package."""
+"""Metadata lies in pyproject.toml; here only what it cannot say: the weights that travel inside the package."""
 
 from pathlib import Path
 
@@ -19,6 +19,6 @@ setup(
             "guard/*.jinja",
             "pairs/*.jinja",
         ],
-        "dualsafe.weights": [str(p.relative_to(WEIGHTS)) for p in WEIGHTS.rglob("*") if p.is_file()],
+        "dualsafe.weights": [str(p.relative_to(WEIGHTS)) for p in (WEIGHTS / "picto").rglob("*") if p.is_file()],
     },
 )

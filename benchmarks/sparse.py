@@ -3,8 +3,8 @@
     python benchmarks/sparse.py cost      # operations and seconds of one call, by the share of tokens in the mask
     python benchmarks/sparse.py effect    # what becomes of picto's pictures; --stack weights/picto-sd3 of the other's
 
-Writes benchmarks/results/sparse_cost.{json,md} and sparse_STACK.{json,md}. Cost: operations of a call by
-`torch.utils.flop_counter`, of Stable Diffusion 3 medium's published size at 1024x1024 from shapes alone, and of models
+Writes benchmarks/results/sparse_cost.{json,md}, docs/img/sparse.png, and sparse_STACK.{json,md}. Cost: operations of a
+call by `torch.utils.flop_counter`, of Stable Diffusion 3 medium at 1024x1024 from shapes alone, and of models
 that are run: picto's transformer, and one of random weights with 1,024 tokens of a picture and 78 of a text; seconds
 are the median over rounds in which both take turns, at batch 4. Effect: the same prompts and
 seeds under the dense and the sparse branch, drawn once; unsafe by the judge; PSNR, a median, over the pictures in which
@@ -41,6 +41,7 @@ from dualsafe.picto.prompts import prompt_set
 from dualsafe.picto.train import transformer as picto
 from dualsafe.pipelines.dual import DualLatentMixin
 
+FIGURE = Path(__file__).resolve().parents[1] / "docs/img/sparse.png"
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 COST = {
     "share": ("tokens in the mask", "{:.0%}"),
@@ -119,6 +120,22 @@ def cost(name: str, model: SD3Transformer2DModel, texts: int, rounds: int) -> di
     return found
 
 
+def plot(found: dict[str, dict[str, float]]) -> None:
+    """Operations of a call over the share of tokens in the mask, and seconds where the model was run."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for colour, name in zip(("#0b6bcb", "#e0a030", "#6b6b6b"), dict.fromkeys(key.rsplit(", ", 1)[0] for key in found)):
+        rows = [row for key, row in found.items() if key.startswith(name)]
+        axes.plot(SHARES, [row["flops"] for row in rows], "o-", color=colour, label=f"{name}: operations")
+        if "seconds" in rows[0]:
+            axes.plot(SHARES, [row["seconds"] for row in rows], "x--", color=colour, label=f"{name}: seconds")
+    axes.set(xlabel="share of tokens in the mask", ylabel="by a dense call's", xlim=(0, 1), ylim=(0, None))
+    axes.legend(frameon=False, fontsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(FIGURE, dpi=110)
+
+
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
     """Of pictures in [0, 1] at some places; at most 100 dB, which is what equal ones get."""
     error = float(np.square(a - b)[np.broadcast_to(where, a.shape)].mean()) if where.any() else 0.0
@@ -195,6 +212,7 @@ def main() -> None:
         found |= cost("random weights, 1,024 tokens", medium(), 78, asked.rounds)
         found |= cost("picto's transformer, 64 tokens", picto.build(), 78, asked.rounds)
         write("sparse_cost", "sparse.py", found, table(found, COST, "model"))
+        plot(found)
     else:
         pipe = AutoDualLatentPipeline.from_pretrained(asked.stack, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)

@@ -4,7 +4,6 @@
     python benchmarks/speed.py --families picto --rounds 1 --steps 4 --batches 1     # a look at the form
     timeout 600 python benchmarks/speed.py --families sd15 sdxl      # what ten minutes of a GPU give
     python benchmarks/speed.py --scale tiny --steps 2 --rounds 1     # the same code on tiny models, on any machine
-    python benchmarks/speed.py --flops                               # TFLOP of a row and a picture of SD 1.5, no more
 
 Writes benchmarks/results/speed.{json,md}, or speed_tiny with `--scale tiny`, after every batch size. Picto is trained
 and drawn on the CPU; the other families have random weights at their published sizes, which cost what trained ones do
@@ -20,10 +19,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -33,7 +30,7 @@ from typing import Any
 import torch
 from harness import write
 from speed_meters import flops_a_row, forget_peak, matmul_rate, peak_mib, release, synchronize
-from speed_models import FAMILIES, parameters, published_flops
+from speed_models import FAMILIES, parameters
 from speed_modes import MODES, Draw, Loaded, load_picto, load_random
 from tqdm.auto import tqdm
 
@@ -233,8 +230,6 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    if sys.argv[1:] == ["--flops"]:
-        return print(json.dumps(published_flops(), indent=2))
     bench = Bench(parsed())
     bench.run()
     print(bench.table())

@@ -28,7 +28,6 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from tokenizers import pre_tokenizers
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -303,16 +302,3 @@ def parameters(pipe: DiffusionPipeline) -> dict[str, int]:
     """Parameters of each component that has some."""
     modules = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
-
-
-def published_flops() -> dict[str, float]:
-    """TFLOP of a batch row of Stable Diffusion 1.5's denoiser and of a decoded picture, 512x512, from shapes alone."""
-    _, pipe = FAMILIES["sd15"].make("full", "meta", torch.float32)
-    latents, text, step = (torch.empty(shape, device="meta") for shape in ((1, 4, 64, 64), (1, 77, 768), ()))
-    calls = {"row": lambda: pipe.unet(latents, step, text), "decoded picture": lambda: pipe.vae.decode(latents)}
-    counted = {}
-    for name, call in calls.items():
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            call()
-        counted[name] = counter.get_total_flops() / 1e12
-    return counted

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+import flops
 import harness
 import speed
 import speed_meters
@@ -126,5 +127,6 @@ def test_operations_of_attention_are_counted_on_every_device():
 
 
 def test_the_arithmetic_of_a_row_is_that_of_stable_diffusion():
-    counted = speed_models.published_flops()
-    assert (counted["row"], counted["decoded picture"]) == pytest.approx((0.803, 2.515), abs=0.001)
+    found = flops.counted("sd15")
+    assert (found["row"], found["picture"]) == pytest.approx((0.803, 2.515), abs=0.001)
+    assert 0.9 < found["sparse"] < 1
