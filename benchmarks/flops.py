@@ -63,12 +63,12 @@ def counted(name: str) -> dict[str, float]:
         partial = partial_of(denoiser)
     except TypeError:
         return found
-    args = () if partial.needs_mask else (latents,)
-    told |= {"hidden_states": latents} if partial.needs_mask else {}
+    args = () if partial.in_mask else (latents,)
+    told |= {"hidden_states": latents} if partial.in_mask else {}
     partial.keep(args, told)
-    quarter = torch.zeros(1, 1, *shape[-2:])
-    quarter[..., : shape[-1] // 4] = 1.0
-    found["sparse"] = tera(partial.run, args, told, rows, partial.places(quarter)) / found["row"]
+    tokens = shape[-1] // 2
+    quarter = (torch.arange(tokens) < tokens // 4).expand(1, tokens, -1)
+    found["sparse"] = tera(partial.run, args, told, rows, quarter) / found["row"]
     return found
 
 

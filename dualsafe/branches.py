@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from .partial import Partial
 
+EMPTY: Mapping[int, Tensor] = MappingProxyType({})
 _POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 _UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
 _TEXTS = {
@@ -104,22 +106,35 @@ class Branches:
         self.told: dict[int, dict[str, Tensor]] = {}
 
     def run(
-        self, call: Call, originals: bool, safe: list[int], again: bool, places: Tensor | None = None
+        self, call: Call, originals: bool, safe: list[int], again: bool, in_part: Mapping[int, Tensor] = EMPTY
     ) -> tuple[Tensor | None, Tensor | None]:
         """Predictions (group, sample, ...) of all originals, if asked for, and of the safe branches of `safe`.
 
         Args:
             again: whether this is the second call of a step, a negative's own.
-            places: (safe, h, w), where safe branches are computed, in part; None computes them as they are.
+            in_part: samples of `safe` that are computed in part, and where.
         """
         parts = {0: list(range(self._samples)) if originals else [], 1: safe}
         parts = {branch: samples for branch, samples in parts.items() if samples}
         if not self._stacked:
-            found = {b: self._predict(call, {b: samples}, again, places) for b, samples in parts.items()}
+            found = {
+                b: self._predict(call, {b: samples}, again) for b, samples in parts.items() if b == 0 or not in_part
+            }
+            if in_part:
+                found[1] = self._in_part(call, safe, again, in_part)
         else:
             sizes = [len(samples) for samples in parts.values()]
             found = dict(zip(parts, self._predict(call, parts, again).split(sizes, 1)))
         return found.get(0), found.get(1)
+
+    def _in_part(self, call: Call, safe: list[int], again: bool, in_part: Mapping[int, Tensor]) -> Tensor:
+        """Predictions (group, sample, ...) of safe branches, some of them computed in part, in a call of their own."""
+        whole, part = [i for i in safe if i not in in_part], [i for i in safe if i in in_part]
+        places = torch.stack([in_part[i] for i in part]).to(call.sample.device)
+        found = dict(zip(part, self._predict(call, {1: part}, again, places).unbind(1)))
+        if whole:
+            found |= dict(zip(whole, self._predict(call, {1: whole}, again).unbind(1)))
+        return torch.stack([found[i] for i in safe], 1)
 
     def _predict(self, call: Call, parts: dict[int, list[int]], again: bool, places: Tensor | None = None) -> Tensor:
         """The prediction (group, sample, ...) of one model call for some samples of each of its branches."""
@@ -130,15 +145,21 @@ class Branches:
             place = len(parts.get(0, [])) + safe.index(i)
             self._tell(call, kwargs, i, place, sum(map(len, parts.values())), again)
         with self._remembering(f"{parts}{' again' * again}"):
-            if self._partial is not None and 0 in parts:
-                output = self._partial.keep(args, kwargs)[0]
-            elif self._partial is None or places is None:
-                output = self._model(*args, **kwargs)[0]
-            else:
-                followed = [group * self._samples + i for group in range(call.groups) for i in safe]
-                rows = self._on(call.sample.device, followed)
-                output = self._partial.run(args, kwargs, rows, places.repeat(call.groups, 1, 1))
+            output = self._called(call, args, kwargs, parts, places)
         return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
+
+    def _called(
+        self, call: Call, args: tuple, kwargs: dict[str, Any], parts: dict[int, list[int]], places: Tensor | None
+    ) -> Tensor:
+        if self._partial is None:
+            return self._model(*args, **kwargs)[0]
+        if 0 in parts:
+            return self._partial.keep(args, kwargs)[0]
+        followed = [group * self._samples + i for group in range(call.groups) for i in parts[1]]
+        rows = self._on(call.sample.device, followed)
+        if places is None:
+            return self._partial.whole(args, kwargs, rows, parts[1])[0]
+        return self._partial.run(args, kwargs, rows, places.repeat(call.groups, 1, 1))
 
     def _tell(self, call: Call, kwargs: dict[str, Any], i: int, place: int, count: int, again: bool) -> None:
         """Puts what a sample's safe branch is told into its rows: the prompt's group is the last, a negative's the

@@ -15,6 +15,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from . import method
 from .branches import Branches, Call, OnDevice, check_stateless, stack
@@ -71,8 +72,8 @@ class DualDenoiser:
         step = self.schedule.at(call.timestep)
         safe = self._with_safe_branch(step)
         carried = self._originals.carried(step, safe, self._mask.parted)
-        places = self._places(call, safe, step)
-        original, own = self._branches.run(call, len(carried) < len(self.rows), safe, step.again, places)
+        in_part = self._in_part(safe, step)
+        original, own = self._branches.run(call, len(carried) < len(self.rows), safe, step.again, in_part)
         self._count(call.groups, original, own, safe)
         original = self._followed(call, original, own, carried, step)
         u = self._seen(call, call.latents(0), original, step)
@@ -83,8 +84,8 @@ class DualDenoiser:
         self._originals.see(step, safe, u.x0)
         at = self._on(original.device, safe)
         u, s = Seen(*(of[at] for of in u)), self._seen(call, call.latents(1)[at], own, step)
-        if places is not None:
-            s = self._completed(s, u, places, step)
+        if in_part and self._partial is not None and self._partial.in_mask:
+            s = self._completed(s, u, [in_part.get(i) for i in safe], step)
         fresh = [i for i in safe if i not in carried]
         mixed = original.clone()
         mixed[:, at] = self._blended(u, s, safe, fresh, step)
@@ -125,24 +126,18 @@ class DualDenoiser:
         parted = {watched: step.index >= self._parts_at(watched) for watched in (False, True)}
         return [i for i in self.dual if parted[i in self.plan.watched] and i not in self.agreed]
 
-    def _places(self, call: Call, safe: list[int], step: Step) -> Tensor | None:
-        """(safe, h, w), where safe branches are computed, in part; None for all of them, as they are.
-
-        They are whole wherever the original is due, so that a mask is not held to what it was.
-        """
+    def _in_part(self, safe: list[int], step: Step) -> dict[int, Tensor]:
+        """The samples whose safe branch is computed in part at this step, and where."""
         if self._partial is None or not safe:
-            return None
-        if not self._partial.needs_mask:
-            return self._partial.places(call.latents(1)[: len(safe), :1])
-        mask, parted = self._mask.all, self._mask.parted.issuperset(safe) or not self.plan.finds_mask
-        if mask is None or not parted or not self._originals.are_between(step, safe):
-            return None
-        return self._partial.places(mask[self._on(mask.device, safe)])
+            return {}
+        mask, known = self._mask.all, self._mask.parted.issuperset(safe) or not self.plan.finds_mask
+        masks = None if mask is None or not known else mask[self._on(mask.device, safe)]
+        return self._partial.places(safe, masks, self._originals.are_between(step, safe))
 
-    def _completed(self, s: Seen, u: Seen, places: Tensor, step: Step) -> Seen:
-        """Safe branches that were computed at some places (safe, h, w) alone: the original's elsewhere."""
-        size = s.z.shape[-1] // places.shape[-1]
-        own = places.repeat_interleave(size, 1).repeat_interleave(size, 2)[:, None]
+    def _completed(self, s: Seen, u: Seen, places: list[Tensor | None], step: Step) -> Seen:
+        """Safe branches, some of which were computed at some places (h, w) alone: the original's elsewhere."""
+        at = [torch.ones(1, 1, device=s.z.device) if place is None else place.float() for place in places]
+        own = torch.stack([F.interpolate(one[None, None], s.z.shape[-2:])[0] > 0 for one in at])
         g = method.prediction(s.z.float(), u.x0, step.level, self.schedule.prediction_type)
         return Seen(s.z, torch.where(own, s.g, g.to(s.g.dtype)), torch.where(own, s.x0, u.x0))
 

@@ -16,6 +16,10 @@ from torch import Tensor
 
 from .partial import Partial
 
+AGREE = 0.2
+"""Difference of the deepest features at the safe branch's first step, by their size, from which a sample keeps its own:
+on picto, what covers the whole subject is over it, and what is held is under it (`benchmarks/reuse.py`)."""
+
 
 class DeepFeatures(Partial):
     """Two views of a UNet, which share all its weights: one keeps its deepest features, one is given them.
@@ -28,7 +32,7 @@ class DeepFeatures(Partial):
         {"sample", "timestep", "encoder_hidden_states", "timestep_cond", "cross_attention_kwargs", "added_cond_kwargs",
          "return_dict"}
     )  # fmt: skip
-    needs_mask = False
+    in_mask = False
 
     def __init__(self, model: UNet2DConditionModel):
         super().__init__(model)
@@ -37,6 +41,7 @@ class DeepFeatures(Partial):
         down, up = list(model.down_blocks), list(model.up_blocks)
         if len(down) < 2 or not any(getattr(block, "has_cross_attention", False) for block in (*down[:-1], *up[1:])):
             raise TypeError("sparse=True needs a UNet that heeds texts outside its deepest level: set sparse=False")
+        self._apart: dict[int, float] = {}
         self._kept = _Kept(up[0])
         self._keeping = _view(model, up_blocks=[self._kept, *up[1:]])
         self._given = _Given(up[0])
@@ -47,13 +52,29 @@ class DeepFeatures(Partial):
     def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         return self._keeping(*args, **kwargs)
 
-    def places(self, mask: Tensor) -> Tensor:
-        """All of them."""
-        return torch.ones_like(mask[:, 0], dtype=torch.bool)
+    def whole(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, samples: list[int]) -> Any:
+        """Notes how far each sample's features are from its original's, when it is first computed."""
+        original = self._kept.features
+        found = self._keeping(*args, **kwargs)
+        own, self._kept.features = self._kept.features, original
+        if not self._apart.keys() >= set(samples):
+            with_prompt = slice(-len(samples), None)  # the last guidance group
+            for i, apart in zip(samples, apart_by(own[with_prompt], original[rows[with_prompt]]).tolist()):
+                self._apart.setdefault(i, apart)
+        return found
+
+    def places(self, safe: list[int], masks: Tensor | None, is_between: bool) -> dict[int, Tensor]:
+        """All of them, where the features of both branches agree."""
+        return {i: torch.ones(1, 1, dtype=torch.bool) for i in safe if self._apart.get(i, AGREE) < AGREE}
 
     def _run(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
         self._given.features = self._kept.features[rows]
         return self._shallow(*args, **kwargs)[0]
+
+
+def apart_by(own: Tensor, original: Tensor) -> Tensor:
+    """Root mean square difference of features (n, C, h, w) by the original's root mean square: (n,)."""
+    return ((own - original).float().square().mean((1, 2, 3)) / original.float().square().mean((1, 2, 3))).sqrt()
 
 
 def _view(model: UNet2DConditionModel, **parts: Any) -> UNet2DConditionModel:

@@ -13,14 +13,14 @@ class Partial(ABC):
 
     Attributes:
         told: what a call may tell the denoiser; all else is refused.
-        needs_mask: whether safe branches are computed at the places of a mask alone.
+        in_mask: whether predictions in part hold at some places alone, those of a mask.
 
     Raises:
         TypeError: the denoiser is set up in a way that hides its parts.
     """
 
     told: ClassVar[frozenset[str]]
-    needs_mask: ClassVar[bool]
+    in_mask: ClassVar[bool]
 
     def __init__(self, model: Any):
         if model._compiled_call_impl is not None:
@@ -31,13 +31,30 @@ class Partial(ABC):
     def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """What the model says of the original, to the bit."""
 
+    def whole(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, samples: list[int]) -> Any:
+        """What the model says of safe branches, all of it computed.
+
+        Args:
+            rows: (groups * samples,), the rows of the original's kept batch that they belong to.
+        """
+        return self._model(*args, **kwargs)
+
+    @abstractmethod
+    def places(self, safe: list[int], masks: Tensor | None, is_between: bool) -> dict[int, Tensor]:
+        """Those of the samples `safe` that may be computed in part at this step, and where, (h', w').
+
+        Args:
+            masks: (safe, 1, h, w), as they stand; None where some have none yet.
+            is_between: whether no original is due at this step.
+        """
+
     def run(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
-        """Predictions (n, C, h, w) of safe branches; of no meaning out of `places`.
+        """Predictions (n, C, h, w) of safe branches, computed in part; `in_mask` says where they hold.
 
         Args:
             args, kwargs: the loop's call, cut to the n rows of the safe branches.
             rows: (n,), which row of the original's kept batch each of them follows.
-            places: as `places` gave them, one for each row.
+            places: (n, h', w'), as `places` gave them.
 
         Raises:
             ValueError: the call tells the denoiser what only all of it can be told.
@@ -46,10 +63,6 @@ class Partial(ABC):
         if more:
             raise ValueError(f"sparse=True takes no {', '.join(sorted(more))} of a call: set sparse=False")
         return self._run(args, kwargs, rows, places)
-
-    @abstractmethod
-    def places(self, mask: Tensor) -> Tensor:
-        """Where (n, h', w') safe branches are computed, by masks (n, 1, h, w)."""
 
     @abstractmethod
     def _run(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor: ...

@@ -44,7 +44,7 @@ class Tokens(Partial):
     """Keeps what the original's calls attended to, and runs safe branches on the tokens of their masks."""
 
     told = frozenset({"hidden_states", "timestep", "encoder_hidden_states", "pooled_projections", "return_dict"})
-    needs_mask = True
+    in_mask = True
 
     def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         kept: list[Kept] = []
@@ -58,9 +58,14 @@ class Tokens(Partial):
         self._kept = kept
         return found
 
-    def places(self, mask: Tensor) -> Tensor:
-        """The tokens (n, h / patch, w / patch) that hold any place of masks (n, 1, h, w)."""
-        return F.max_pool2d(mask.float(), self._model.config.patch_size)[:, 0] > 0
+    def places(self, safe: list[int], masks: Tensor | None, is_between: bool) -> dict[int, Tensor]:
+        """The tokens (h / patch, w / patch) that hold any place of a mask.
+
+        Safe branches are whole wherever the original is due, so that a mask is not held to what it was.
+        """
+        if masks is None or not is_between:
+            return {}
+        return dict(zip(safe, F.max_pool2d(masks.float(), self._model.config.patch_size)[:, 0] > 0))
 
     def _run(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
         model = self._model

@@ -10,7 +10,7 @@ from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, UNet2D
 from families import FAMILIES, SAFE, UNSAFE, dual_of
 
 from dualsafe import MethodSettings
-from dualsafe.partial import partial_of
+from dualsafe.partial import features, partial_of
 from dualsafe.partial.features import DeepFeatures
 
 ROWS = torch.tensor([1, 0])
@@ -52,12 +52,27 @@ def test_it_is_the_model_with_the_originals_output_of_the_deepest_level(deepest)
     handle.remove()
     deep = (model.down_blocks[-1], model.mid_block, model.up_blocks[0])
     handles = [block.register_forward_pre_hook(lambda *_: pytest.fail("it was computed")) for block in deep]
-    found = partial.run(safe, texts, ROWS, partial.places(safe[0][:, :1]))
+    found = partial.run(safe, texts, ROWS, torch.ones(2, 1, 1, dtype=torch.bool))
     for handle in handles:
         handle.remove()
     assert torch.allclose(found, expected, atol=1e-6)
     assert not torch.allclose(found, model(*safe, **texts).sample, atol=1e-2)
     assert torch.equal(model(*args, **kwargs).sample, original)  # the model itself is as it was
+
+
+@torch.no_grad()
+def test_what_is_far_from_its_original_at_first_keeps_features_of_its_own():
+    partial = DeepFeatures(unet())
+    (args, kwargs), (safe, texts) = told(1), told(1)
+    partial.keep(args, kwargs)
+    safe[0][1] += 3.0
+    assert partial.places([4, 7], None, True) == {}  # nothing is known of them
+    expected = partial._model(*safe, **texts).sample
+    assert torch.equal(partial.whole(safe, texts, torch.arange(2), [4, 7]).sample, expected)
+    assert partial._apart[4] == 0 and partial._apart[7] > features.AGREE
+    assert [*partial.places([4, 7], None, False)] == [4]
+    partial.whole(told(3)[0], texts, torch.arange(2), [4, 7])
+    assert partial._apart[4] == 0  # it counts what was first seen
 
 
 @pytest.fixture
