@@ -50,6 +50,7 @@ METHOD, LEVELS, EXACT = "test_method.py", "test_noise_level.py", "test_exactness
 REFERENCE = "test_reference.py -k sd1-ddim"
 MASKS, OTHERS, WATCH = "test_masks.py", "test_third_parties.py", "test_watch.py"
 AGAIN = "../test_closed_loop.py"
+TOKENS, FEATURES = "test_partial_tokens.py", "test_partial_features.py"
 MUTANTS = [
     Mutant(
         "method",
@@ -169,6 +170,23 @@ MUTANTS = [
     ),
     Mutant("callbacks", "n=self._samples)[branch]", "n=self._samples)[0]", OTHERS + " -k cutoff"),
     Mutant("stand_in", 'return self.__dict__["_model"].__class__', "return StandIn", OTHERS + " -k lora"),
+    Mutant("partial/tokens", "if masks is None or not is_between:", "if masks is None:", TOKENS),
+    Mutant("partial/tokens", "whole[rows, :, : tokens", "whole[: len(rows), :, : tokens", TOKENS),
+    Mutant("partial/tokens", ".scatter(2, index, picture)", "", TOKENS),
+    Mutant("denoiser", "torch.where(own, s.x0, u.x0))", "s.x0)", TOKENS),
+    Mutant("denoiser", "torch.where(own, s.g, g.to(s.g.dtype))", "s.g", TOKENS),
+    Mutant("partial/features", "self._kept.features[rows]", "self._kept.features[: len(rows)]", FEATURES),
+    Mutant("partial/features", "self._apart.setdefault(i, apart)", "self._apart[i] = apart", FEATURES),
+    Mutant("partial/features", "self._apart.get(i, AGREE) < AGREE", "self._apart.get(i, 0.0) < AGREE", FEATURES),
+    Mutant(
+        "partial/features", "= self._kept.features, original", "= self._kept.features, self._kept.features", FEATURES
+    ),
+    Mutant(
+        "branches",
+        "for group in range(call.groups) for i in parts[1]",
+        "for group in range(call.groups) for i in range(len(parts[1]))",
+        TOKENS,
+    ),
 ]
 
 

@@ -114,18 +114,14 @@ class Branches:
             again: whether this is the second call of a step, a negative's own.
             in_part: samples of `safe` that are computed in part, and where.
         """
-        parts = {0: list(range(self._samples)) if originals else [], 1: safe}
-        parts = {branch: samples for branch, samples in parts.items() if samples}
-        if not self._stacked:
-            found = {
-                b: self._predict(call, {b: samples}, again) for b, samples in parts.items() if b == 0 or not in_part
-            }
-            if in_part:
-                found[1] = self._in_part(call, safe, again, in_part)
-        else:
-            sizes = [len(samples) for samples in parts.values()]
-            found = dict(zip(parts, self._predict(call, parts, again).split(sizes, 1)))
-        return found.get(0), found.get(1)
+        everyone = list(range(self._samples)) if originals else []
+        if self._stacked and everyone and safe:
+            both = self._predict(call, {0: everyone, 1: safe}, again).split([len(everyone), len(safe)], 1)
+            return both[0], both[1]
+        original = self._predict(call, {0: everyone}, again) if everyone else None
+        if not safe:
+            return original, None
+        return original, self._in_part(call, safe, again, in_part) if in_part else self._predict(call, {1: safe}, again)
 
     def _in_part(self, call: Call, safe: list[int], again: bool, in_part: Mapping[int, Tensor]) -> Tensor:
         """Predictions (group, sample, ...) of safe branches, some of them computed in part, in a call of their own."""

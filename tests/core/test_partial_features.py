@@ -68,7 +68,9 @@ def test_what_is_far_from_its_original_at_first_keeps_features_of_its_own():
     safe[0][1] += 3.0
     assert partial.places([4, 7], None, True) == {}  # nothing is known of them
     expected = partial._model(*safe, **texts).sample
+    original = partial._kept.features
     assert torch.equal(partial.whole(safe, texts, torch.arange(2), [4, 7]).sample, expected)
+    assert partial._kept.features is original
     assert partial._apart[4] == 0 and partial._apart[7] > features.AGREE
     assert [*partial.places([4, 7], None, False)] == [4]
     partial.whole(told(3)[0], texts, torch.arange(2), [4, 7])
