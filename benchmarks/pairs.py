@@ -90,7 +90,7 @@ def main() -> None:
     else:
         raise SystemExit("say speed or memory")
     table = "\n".join([head, "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
-    write(f"pairs_{asked[0]}", f"pairs.py {asked[0]}", found, table, threads=torch.get_num_threads(), **settings)
+    write(f"pairs_{asked[0]}", "pairs.py", found, table, threads=torch.get_num_threads(), **settings)
 
 
 if __name__ == "__main__":
