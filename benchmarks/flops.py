@@ -65,7 +65,7 @@ def counted(name: str) -> dict[str, float]:
         return found
     args = () if partial.in_mask else (latents,)
     told |= {"hidden_states": latents} if partial.in_mask else {}
-    partial.keep(args, told)
+    partial.keep(args, told, rows[:0])
     tokens = shape[-1] // 2
     quarter = (torch.arange(tokens) < tokens // 4).expand(1, tokens, -1)
     found["sparse"] = tera(partial.run, args, told, rows, quarter) / found["row"]

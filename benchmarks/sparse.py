@@ -42,6 +42,7 @@ from dualsafe.picto.train import transformer as picto
 from dualsafe.pipelines.dual import DualLatentMixin
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs/img/sparse.png"
+NO_ROW = torch.zeros(0, dtype=torch.long)
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 COST = {
     "share": ("tokens in the mask", "{:.0%}"),
@@ -101,7 +102,7 @@ def cost(name: str, model: SD3Transformer2DModel, texts: int, rounds: int) -> di
     """Of one call with guidance, at batch 4: 8 rows; from shapes alone where the model is on the meta device."""
     told = call_of(model.eval(), 8, texts)
     sparse, side = Tokens(model), model.config.sample_size // model.config.patch_size
-    sparse.keep((), told)
+    sparse.keep((), told, NO_ROW)
     dense, found = flops(model, **told), {}
     for share in SHARES:
         places = (torch.arange(side * side) < round(share * side * side)).view(1, side, side).expand(8, -1, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
@@ -106,19 +106,20 @@ class Branches:
         self.told: dict[int, dict[str, Tensor]] = {}
 
     def run(
-        self, call: Call, originals: bool, safe: list[int], again: bool, in_part: Mapping[int, Tensor] = EMPTY
+        self, call: Call, carried: list[int], safe: list[int], again: bool, in_part: Mapping[int, Tensor] = EMPTY
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Predictions (group, sample, ...) of all originals, if asked for, and of the safe branches of `safe`.
+        """Predictions (group, sample, ...) of all originals, if any is wanted, and of the safe branches of `safe`.
 
         Args:
+            carried: samples whose original is not to be computed for their own sake.
             again: whether this is the second call of a step, a negative's own.
             in_part: samples of `safe` that are computed in part, and where.
         """
-        everyone = list(range(self._samples)) if originals else []
+        everyone = list(range(self._samples)) if len(carried) < self._samples else []
         if self._stacked and everyone and safe:
             both = self._predict(call, {0: everyone, 1: safe}, again).split([len(everyone), len(safe)], 1)
             return both[0], both[1]
-        original = self._predict(call, {0: everyone}, again) if everyone else None
+        original = self._predict(call, {0: everyone}, again, stale=carried) if everyone else None
         if not safe:
             return original, None
         return original, self._in_part(call, safe, again, in_part) if in_part else self._predict(call, {1: safe}, again)
@@ -132,7 +133,14 @@ class Branches:
             found |= dict(zip(whole, self._predict(call, {1: whole}, again).unbind(1)))
         return torch.stack([found[i] for i in safe], 1)
 
-    def _predict(self, call: Call, parts: dict[int, list[int]], again: bool, places: Tensor | None = None) -> Tensor:
+    def _predict(
+        self,
+        call: Call,
+        parts: dict[int, list[int]],
+        again: bool,
+        places: Tensor | None = None,
+        stale: Sequence[int] = (),
+    ) -> Tensor:
         """The prediction (group, sample, ...) of one model call for some samples of each of its branches."""
         at = {branch: self._on(call.sample.device, samples) for branch, samples in parts.items()}
         args, kwargs = call.taking(call.rows(at))
@@ -141,21 +149,31 @@ class Branches:
             place = len(parts.get(0, [])) + safe.index(i)
             self._tell(call, kwargs, i, place, sum(map(len, parts.values())), again)
         with self._remembering(f"{parts}{' again' * again}"):
-            output = self._called(call, args, kwargs, parts, places)
+            output = self._called(call, args, kwargs, parts, places, stale)
         return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
 
     def _called(
-        self, call: Call, args: tuple, kwargs: dict[str, Any], parts: dict[int, list[int]], places: Tensor | None
+        self,
+        call: Call,
+        args: tuple,
+        kwargs: dict[str, Any],
+        parts: dict[int, list[int]],
+        places: Tensor | None,
+        stale: Sequence[int],
     ) -> Tensor:
         if self._partial is None:
             return self._model(*args, **kwargs)[0]
         if 0 in parts:
-            return self._partial.keep(args, kwargs)[0]
-        followed = [group * self._samples + i for group in range(call.groups) for i in parts[1]]
-        rows = self._on(call.sample.device, followed)
+            return self._partial.keep(args, kwargs, self._rows(call, stale))[0]
+        rows = self._rows(call, parts[1])
         if places is None:
             return self._partial.whole(args, kwargs, rows, parts[1])[0]
         return self._partial.run(args, kwargs, rows, places.repeat(call.groups, 1, 1))
+
+    def _rows(self, call: Call, samples: Sequence[int]) -> Tensor:
+        """Where samples are in the originals' own batch, by guidance group."""
+        every = [group * self._samples + i for group in range(call.groups) for i in samples]
+        return self._on(call.sample.device, every)
 
     def _tell(self, call: Call, kwargs: dict[str, Any], i: int, place: int, count: int, again: bool) -> None:
         """Puts what a sample's safe branch is told into its rows: the prompt's group is the last, a negative's the

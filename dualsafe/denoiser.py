@@ -73,7 +73,7 @@ class DualDenoiser:
         safe = self._with_safe_branch(step)
         carried = self._originals.carried(step, safe, self._mask.parted)
         in_part = self._in_part(safe, step)
-        original, own = self._branches.run(call, len(carried) < len(self.rows), safe, step.again, in_part)
+        original, own = self._branches.run(call, carried, safe, step.again, in_part)
         self._count(call.groups, original, own, safe)
         original = self._followed(call, original, own, carried, step)
         u = self._seen(call, call.latents(0), original, step)

@@ -10,6 +10,7 @@ import tiny
 from PIL import Image
 from typer.testing import CliRunner
 
+from dualsafe.calibration import save
 from dualsafe.cli import app
 from dualsafe.files import write_whole
 
@@ -20,6 +21,7 @@ QUICK = ["--steps", "2", "--device", "cpu"]
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("model")
     tiny.stable_diffusion().save_pretrained(folder)
+    save({"settings": {"watch": 2.0}}, folder)  # random weights are as far from one thing as from another
     return str(folder)
 
 

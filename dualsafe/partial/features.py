@@ -49,8 +49,12 @@ class DeepFeatures(Partial):
             model, down_blocks=[*down[:-1], _Skipped(down[-1])], mid_block=None, up_blocks=[self._given, *up[1:]]
         )
 
-    def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        return self._keeping(*args, **kwargs)
+    def keep(self, args: tuple, kwargs: dict[str, Any], stale: Tensor) -> Any:
+        before = self._kept.features
+        found = self._keeping(*args, **kwargs)
+        if before is not None and len(stale):
+            self._kept.features = self._kept.features.index_copy(0, stale, before[stale])
+        return found
 
     def whole(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, samples: list[int]) -> Any:
         """Notes how far each sample's features are from its original's, when it is first computed."""
@@ -88,12 +92,11 @@ def _view(model: UNet2DConditionModel, **parts: Any) -> UNet2DConditionModel:
 class _Kept(torch.nn.Module):
     """An up block whose output is kept."""
 
-    features: Tensor
-
     def __init__(self, block: torch.nn.Module):
         super().__init__()
         self._block, self.resnets = block, block.resnets
         self.has_cross_attention = getattr(block, "has_cross_attention", False)
+        self.features: Any = None
 
     def forward(self, **told: Any) -> Tensor:
         self.features = self._block(**told)

@@ -28,8 +28,13 @@ class Partial(ABC):
         self._model = model
 
     @abstractmethod
-    def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """What the model says of the original, to the bit."""
+    def keep(self, args: tuple, kwargs: dict[str, Any], stale: Tensor) -> Any:
+        """What the model says of the originals, to the bit.
+
+        Args:
+            stale: rows of which is kept what was: they are computed for the sake of others alone, and a sample does the
+                same in every batch.
+        """
 
     def whole(self, args: tuple, kwargs: dict[str, Any], rows: Tensor, samples: list[int]) -> Any:
         """What the model says of safe branches, all of it computed.

@@ -46,7 +46,11 @@ class Tokens(Partial):
     told = frozenset({"hidden_states", "timestep", "encoder_hidden_states", "pooled_projections", "return_dict"})
     in_mask = True
 
-    def keep(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def __init__(self, model: Any):
+        super().__init__(model)
+        self._kept: list[Kept] = []
+
+    def keep(self, args: tuple, kwargs: dict[str, Any], stale: Tensor) -> Any:
         kept: list[Kept] = []
 
         def see(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,6 +59,8 @@ class Tokens(Partial):
 
         with _Attention(see):
             found = self._model(*args, **kwargs)
+        for old, new in zip(self._kept, kept):
+            new.key[stale], new.value[stale] = old.key[stale], old.value[stale]
         self._kept = kept
         return found
 

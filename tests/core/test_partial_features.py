@@ -13,6 +13,7 @@ from dualsafe import MethodSettings
 from dualsafe.partial import features, partial_of
 from dualsafe.partial.features import DeepFeatures
 
+NONE = torch.zeros(0, dtype=torch.long)
 ROWS = torch.tensor([1, 0])
 SPARSE = MethodSettings(sparse=True, mask_floor=0.05, latent_gate=None)
 
@@ -45,7 +46,7 @@ def test_it_is_the_model_with_the_originals_output_of_the_deepest_level(deepest)
     (args, kwargs), (safe, texts) = told(1), told(2)
     original = model(*args, **kwargs).sample
     handle = model.up_blocks[0].register_forward_hook(lambda block, args, output: kept.append(output))
-    assert torch.equal(partial.keep(args, kwargs).sample, original)
+    assert torch.equal(partial.keep(args, kwargs, NONE).sample, original)
     handle.remove()
     handle = model.up_blocks[0].register_forward_hook(lambda block, args, output: kept[0][ROWS])
     expected = model(*safe, **texts).sample
@@ -64,7 +65,7 @@ def test_it_is_the_model_with_the_originals_output_of_the_deepest_level(deepest)
 def test_what_is_far_from_its_original_at_first_keeps_features_of_its_own():
     partial = DeepFeatures(unet())
     (args, kwargs), (safe, texts) = told(1), told(1)
-    partial.keep(args, kwargs)
+    partial.keep(args, kwargs, NONE)
     safe[0][1] += 3.0
     assert partial.places([4, 7], None, True) == {}  # nothing is known of them
     expected = partial._model(*safe, **texts).sample

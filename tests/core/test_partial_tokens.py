@@ -15,6 +15,7 @@ from dualsafe.partial.tokens import Tokens
 PLACES = torch.zeros(2, 8, 8, dtype=torch.bool)
 PLACES[0, :3, :4] = True
 PLACES[1, 2:4, 1:7] = True
+NONE = torch.zeros(0, dtype=torch.long)
 ROWS = torch.tensor([0, 1])
 LEFT = torch.zeros(16, 16)
 LEFT[:, :8] = 1.0
@@ -38,13 +39,13 @@ def told(seed: int) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def test_an_original_that_is_kept_is_the_stock_call_to_the_bit(model):
     expected = model(**told(1)).sample
-    assert torch.equal(Tokens(model).keep((), told(1)).sample, expected)
+    assert torch.equal(Tokens(model).keep((), told(1), NONE).sample, expected)
 
 
 @torch.no_grad()
 def test_at_every_place_it_is_the_dense_call(model):
     sparse = Tokens(model)
-    sparse.keep((), told(1))
+    sparse.keep((), told(1), NONE)
     assert torch.allclose(sparse.run((), told(2), ROWS, torch.ones_like(PLACES)), model(**told(2)).sample, atol=1e-6)
 
 
@@ -67,7 +68,7 @@ def test_it_is_the_dense_call_among_the_originals_tokens(model):
             handle.remove()
         return found
 
-    hooked(keep, lambda: sparse.keep((), original))
+    hooked(keep, lambda: sparse.keep((), original, NONE))
     expected = hooked(put, lambda: model(**safe).sample)
     found, dense = sparse.run((), safe, ROWS, PLACES), model(**safe).sample
     inside = PLACES[:, None].expand_as(found)
@@ -83,7 +84,7 @@ def test_it_is_the_dense_call_among_the_originals_tokens(model):
 @torch.no_grad()
 def test_rows_follow_the_originals_that_they_are_told(model):
     sparse = Tokens(model)
-    sparse.keep((), told(1))
+    sparse.keep((), told(1), NONE)
     both = sparse.run((), told(2), ROWS, PLACES[1:].expand(2, -1, -1))
     second = {name: value[1:] for name, value in told(2).items()}
     assert torch.allclose(sparse.run((), second, torch.tensor([1]), PLACES[1:]), both[1:], atol=1e-6)
@@ -145,7 +146,7 @@ def test_it_is_refused_where_it_cannot_be_had(model):
     with pytest.raises(TypeError, match="not for FluxTransformer2DModel: set sparse=False"):
         partial_of(tiny.flux().transformer)
     sparse = Tokens(model)
-    sparse.keep((), told(1))
+    sparse.keep((), told(1), NONE)
     with pytest.raises(ValueError, match="takes no skip_layers"):
         sparse.run((), told(1) | {"skip_layers": [0]}, ROWS, PLACES)
     for more, why in (
