@@ -111,7 +111,7 @@ MUTANTS = [
     Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
     Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
     Mutant("extrapolate", "if self._plan.keep_original or self", "if self", EXACT),
-    Mutant("extrapolate", "in {i in self._plan.watched for i in safe}", "in (False, True)", MASKS + " -k line"),
+    Mutant("extrapolate", "in {i in self._plan.watched for i in safe}:", "in (False, True):", MASKS + " -k line"),
     Mutant("extrapolate", "if i in parted or not self._plan.finds_mask", "if True", MASKS + " -k agree"),
     Mutant(
         "branches",
@@ -130,11 +130,16 @@ MUTANTS = [
     ),
     Mutant(
         "branches",
-        "output = self._model(*args, **kwargs)[0]",
-        "output = self._model(**dict(zip(('sample', 'timestep'), args)), **kwargs)[0]",
+        "return self._model(*args, **kwargs)[0]",
+        "return self._model(**dict(zip(('sample', 'timestep'), args)), **kwargs)[0]",
         OTHERS + " -k wrapped",
     ),
-    Mutant("denoiser", "            check_stateless(self.model)", "            pass", OTHERS + " -k refused"),
+    Mutant(
+        "denoiser",
+        "            check_stateless(self.model, self.plan.settings.sparse)",
+        "            pass",
+        OTHERS + " -k refused",
+    ),
     Mutant("denoiser", " & torch.isfinite(mixed)", "", EXACT + " -k breaks"),
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
@@ -159,7 +164,7 @@ MUTANTS = [
         "test_reference.py -k rescaled",
     ),
     Mutant("denoiser", "weight = weight * mask", "weight = weight", REFERENCE),
-    Mutant("plan", "OWN_CALLS = 8", "OWN_CALLS = 1", EXACT + " -k few"),
+    Mutant("plan", "OWN_CALLS = 8", "OWN_CALLS = 1", "test_exactness.py -k few"),
     Mutant("plan", "enumerate(self.weights) if weight > 0]", "enumerate(self.weights)]", EXACT + " -k benign"),
     Mutant("plan", "any(self.weights[i] < 1 for i in self.dual)", "False", EXACT + " -k only_a_pair"),
     Mutant(
@@ -181,10 +186,11 @@ MUTANTS = [
     Mutant(
         "partial/features", "= self._kept.features, original", "= self._kept.features, self._kept.features", FEATURES
     ),
+    Mutant("partial/tokens", "new.key[stale], new.value[stale] = old.key[stale], old.value[stale]", "continue", TOKENS),
     Mutant(
         "branches",
-        "for group in range(call.groups) for i in parts[1]",
-        "for group in range(call.groups) for i in range(len(parts[1]))",
+        "for i in samples]\n        return self._on",
+        "for i in range(len(samples))]\n        return self._on",
         TOKENS,
     ),
 ]
