@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from families import FAMILIES, SAFE, UNSAFE, dual_of
 
-from dualsafe import MethodSettings
+from dualsafe import MethodSettings, method
+from dualsafe.denoiser import DualDenoiser, Seen
+from dualsafe.method import flow_level
+from dualsafe.noise_level import Schedule, Step
 from dualsafe.partial import partial_of
 from dualsafe.partial.tokens import Tokens
+from dualsafe.plan import Guidance, Plan
 
 PLACES = torch.zeros(2, 8, 8, dtype=torch.bool)
 PLACES[0, :3, :4] = True
@@ -140,6 +145,18 @@ def test_where_a_mask_is_found_and_covers_all_it_is_the_dense_branch(calls, seed
     whole = {"mask_floor": 1e-9, "latent_gate": None}
     found, dense = (drawn(dual, seeds, sparse=s, settings=MethodSettings(sparse=s, **whole)) for s in (True, False))
     assert calls and np.allclose(found.images, dense.images, atol=1e-5)
+
+
+def test_what_was_not_computed_is_the_originals_whatever_the_latents(model):
+    level, generator = flow_level(0.5), torch.Generator().manual_seed(1)
+    schedule = Schedule.of(FlowMatchEulerDiscreteScheduler())
+    denoiser = DualDenoiser(model, Plan([1.0, 1.0], MethodSettings(), lambda: Guidance(1.0)), schedule)
+    s, u = (Seen(*torch.randn(3, 2, 4, 8, 8, generator=generator)) for _ in range(2))
+    found = denoiser._completed(s, u, [PLACES[0], None], Step(0, False, 0.5, level))
+    own = torch.stack([PLACES[0], torch.ones(8, 8, dtype=torch.bool)])[:, None].expand_as(s.g)
+    assert torch.equal(found.x0, torch.where(own, s.x0, u.x0)) and torch.equal(found.g[own], s.g[own])
+    outside = method.clean_latents(s.z, found.g, level, "flow")[~own]
+    assert torch.allclose(outside, u.x0[~own], atol=1e-6)
 
 
 def test_it_is_refused_where_it_cannot_be_had(model):
