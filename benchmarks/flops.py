@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 from harness import table, write
+from speed_meters import operations
 from speed_models import FAMILIES
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from dualsafe.partial import partial_of
@@ -42,9 +42,7 @@ ADDED = {"text_embeds": (1, 1280), "time_ids": (1, 6)}
 
 
 def tera(run: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        run(*args, **kwargs)
-    return counter.get_total_flops() / 1e12
+    return operations(run, *args, **kwargs) / 1e12
 
 
 def counted(name: str) -> dict[str, float]:

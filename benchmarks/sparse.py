@@ -18,7 +18,6 @@ import argparse
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,9 @@ import numpy as np
 import torch
 from diffusers import SD3Transformer2DModel
 from harness import SAMPLING, table, write
+from speed_meters import operations
 from speed_models import FAMILIES
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from dualsafe import PICTO, AutoDualLatentPipeline, MethodSettings
@@ -91,23 +89,17 @@ def call_of(model: SD3Transformer2DModel, rows: int, texts: int) -> dict[str, Te
     }
 
 
-def flops(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        run(*args, **kwargs)
-    return counter.get_total_flops()
-
-
 @torch.no_grad()
 def cost(name: str, model: SD3Transformer2DModel, texts: int, rounds: int) -> dict[str, dict[str, float]]:
     """Of one call with guidance, at batch 4: 8 rows; from shapes alone where the model is on the meta device."""
     told = call_of(model.eval(), 8, texts)
     sparse, side = Tokens(model), model.config.sample_size // model.config.patch_size
     sparse.keep((), told, NO_ROW)
-    dense, found = flops(model, **told), {}
+    dense, found = operations(model, **told), {}
     for share in SHARES:
         places = (torch.arange(side * side) < round(share * side * side)).view(1, side, side).expand(8, -1, -1)
         rows = torch.arange(8, device=model.device)
-        row = {"share": share, "flops": flops(sparse.run, (), told, rows, places) / dense}
+        row = {"share": share, "flops": operations(sparse.run, (), told, rows, places) / dense}
         if model.device.type != "meta":
             ratios = []
             for _ in range(rounds + 1):  # the first is a warm-up
@@ -163,7 +155,7 @@ class Effect:
             for way, chosen in WAYS.items():
                 if start == 0:
                     counted = told | chosen | {"output_type": "latent"}
-                    self.flops[way] = flops(pipe, texts, generator=_seeds(start, texts), **counted)
+                    self.flops[way] = operations(pipe, texts, generator=_seeds(start, texts), **counted)
                 begin = time.perf_counter()
                 found[way] = pipe(texts, generator=_seeds(start, texts), **told | chosen)
                 self.seconds[way] += time.perf_counter() - begin

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,32 @@ class RowCounter:
 
 
 class FlopCounter(RowCounter):
-    """Counts floating-point operations, too; attention as plain matrix products, which are counted on every device."""
+    """Counts floating-point operations, too."""
 
     def __init__(self, model: Any):
         super().__init__(model)
         self.flops = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        with _counted() as counter:
             output = super().__call__(*args, **kwargs)
         self.flops += counter.get_total_flops()
         return output
+
+
+@torch.no_grad()
+def operations(run: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
+    """Floating-point operations of one call of `run`."""
+    with _counted() as counter:
+        run(*args, **kwargs)
+    return counter.get_total_flops()
+
+
+@contextmanager
+def _counted() -> Iterator[FlopCounterMode]:
+    """Attention as plain matrix products, which are counted on every device."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        yield counter
 
 
 def flops_a_row(pipe: DiffusionPipeline, denoiser: str, call: dict[str, Any]) -> float:

@@ -49,7 +49,7 @@ class AfterGuidance(DualDenoiser):
             safe = self._with_safe_branch(step)
             self._now = _Now(step, safe, self._originals.carried(step, safe, self._mask.parted))
         _, safe, carried = self._now
-        original, own = self._branches.run(call, carried, safe, step.again)
+        original, own = self._branches.run(call, carried, safe, step.again, {})
         self._count(call.groups, original, own, safe)
         if original is None:  # no original is looked at, and all that is finite will do
             assert own is not None

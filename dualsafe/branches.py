@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from .partial import Partial
 
-EMPTY: Mapping[int, Tensor] = MappingProxyType({})
 _POSITIONAL = ("sample", "timestep", "encoder_hidden_states")
 _UNBATCHED = ("img_ids", "txt_ids", "ip_adapter_masks")
 _TEXTS = {
@@ -106,7 +104,7 @@ class Branches:
         self.told: dict[int, dict[str, Tensor]] = {}
 
     def run(
-        self, call: Call, carried: list[int], safe: list[int], again: bool, in_part: Mapping[int, Tensor] = EMPTY
+        self, call: Call, carried: list[int], safe: list[int], again: bool, in_part: Mapping[int, Tensor]
     ) -> tuple[Tensor | None, Tensor | None]:
         """Predictions (group, sample, ...) of all originals, if any is wanted, and of the safe branches of `safe`.
 

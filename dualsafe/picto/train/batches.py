@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -83,6 +85,36 @@ class ItemReader(torch.nn.Module):
         logits = self.named((features * place).sum((2, 3)) / place.sum((2, 3))).float()
         told = torch.tensor([bool(text) for text in batch.texts])
         return F.cross_entropy(logits[told], batch.items[told])
+
+
+class WithReader(torch.nn.Module):
+    """A denoiser with a reader of its features, which is dropped later.
+
+    Args:
+        block: a part of the denoiser whose output is read.
+        features: gives (n, channels, 8, 8) from what it returns.
+    """
+
+    def __init__(
+        self, denoiser: torch.nn.Module, block: torch.nn.Module, channels: int, features: Callable[[Any], torch.Tensor]
+    ) -> None:
+        super().__init__()
+        self.denoiser, self.reader = denoiser, ItemReader(channels)
+        self._hook = block.register_forward_hook(self._keep)
+        self._features = features
+
+    def _keep(self, block: torch.nn.Module, args: tuple, output: Any) -> None:
+        self._seen = self._features(output)
+
+    def forward(self, batch: Batch, *told: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The prediction (n, 4, 16, 16) for what the denoiser is told, and the reader's error."""
+        predicted = self.denoiser(*told).sample
+        return predicted, self.reader(self._seen, batch)
+
+    def dropped(self) -> torch.nn.Module:
+        """The denoiser without its reader."""
+        self._hook.remove()
+        return self.denoiser
 
 
 def slot_weights(scenes: list[Scene], masks: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ..world import SIZE
-from .batches import BATCH, FACTOR, Batch, Batches, ItemReader
+from .batches import BATCH, FACTOR, Batches, WithReader
 from .clip import tokens
 from .data import Dataset
 from .loop import Run, train
@@ -83,24 +83,9 @@ class ManyEmptyTokens(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class WithReader(torch.nn.Module):
-    """The denoiser with a reader of its features, which is dropped later."""
-
-    def __init__(self, transformer: SD3Transformer2DModel) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.reader = ItemReader(HEADS * HEAD_SIZE)
-        self.hook = transformer.transformer_blocks[READ_LAYER].register_forward_hook(self._keep)
-
-    def _keep(self, module: torch.nn.Module, args: tuple, output: tuple) -> None:
-        self.features = output[1].transpose(1, 2).unflatten(2, (SIZE // FACTOR // 2, -1))
-
-    def forward(
-        self, noisy: torch.Tensor, t: torch.Tensor, text: tuple[torch.Tensor, torch.Tensor], batch: Batch
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The predicted velocity (n, 4, 16, 16) and the reader's error."""
-        predicted = self.transformer(noisy, *text, t).sample
-        return predicted, self.reader(self.features, batch)
+def on_its_grid(output: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """A block's tokens of the picture as (n, width, 8, 8)."""
+    return output[1].transpose(1, 2).unflatten(2, (SIZE // FACTOR // 2, -1))
 
 
 def fit(
@@ -113,7 +98,9 @@ def fit(
     start: SD3Transformer2DModel | None = None,
 ) -> SD3Transformer2DModel:
     """Trains on scaled `latents` (N, 4, 16, 16), velocity prediction; from `start` where there is no checkpoint."""
-    model = WithReader(start or build()).to(run.device)
+    transformer = start or build()
+    block = transformer.transformer_blocks[READ_LAYER]
+    model = WithReader(transformer, block, HEADS * HEAD_SIZE, on_its_grid).to(run.device)
     batches = Batches(run, data, latents)
 
     def step_loss(step: int) -> torch.Tensor:
@@ -124,14 +111,13 @@ def fit(
         at = sigma.to(run.device).view(-1, 1, 1, 1)
         noisy = (1 - at) * batch.latents + at * batch.noise
         with ManyEmptyTokens(count):
-            predicted, misread = model(noisy, 1000 * sigma.to(run.device), text, batch)
+            predicted, misread = model(batch, noisy, *text, 1000 * sigma.to(run.device))
         error = batch.weights * (predicted.float() - (batch.noise - batch.latents)).square()
         return error.mean() + READER_WEIGHT * misread
 
     def sample_transformer(_: torch.nn.Module, path: Path) -> None:
         if sample:
-            sample(model.transformer, path)
+            sample(model.denoiser, path)
 
     train(run, "transformer", model, step_loss, rate=1e-3, ema_decay=0.999, sample=sample_transformer)
-    model.hook.remove()
-    return model.transformer
+    return model.dropped()

@@ -11,7 +11,7 @@ from diffusers.training_utils import compute_snr
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from ..world import SIZE
-from .batches import BATCH, FACTOR, Batch, Batches, ItemReader
+from .batches import BATCH, FACTOR, Batches, WithReader
 from .clip import tokens
 from .data import Dataset
 from .loop import Run, train
@@ -46,27 +46,6 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-class WithReader(torch.nn.Module):
-    """The denoiser with a reader of its features, which is dropped later."""
-
-    def __init__(self, unet: UNet2DConditionModel) -> None:
-        super().__init__()
-        self.unet = unet
-        attention = unet.up_blocks[1].attentions[-1]
-        self.reader = ItemReader(attention.in_channels)
-        self.hook = attention.register_forward_hook(self._keep)
-
-    def _keep(self, module: torch.nn.Module, args: tuple, output: tuple) -> None:
-        self.features = output[0]
-
-    def forward(
-        self, noisy: torch.Tensor, t: torch.Tensor, condition: torch.Tensor, batch: Batch
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The predicted noise (n, 4, 16, 16) and the reader's error."""
-        predicted = self.unet(noisy, t, condition).sample
-        return predicted, self.reader(self.features, batch)
-
-
 def fit(
     run: Run,
     data: Dataset,
@@ -81,7 +60,9 @@ def fit(
     The clean latents' error weighs sqrt(SNR), at most MAX_X0_WEIGHT (debiased, arXiv 2310.08442): what is drawn is
     settled in the noisiest quarter, where the plain epsilon loss weighs it by the SNR and sees little.
     """
-    model = WithReader(start or build()).to(run.device)
+    unet = start or build()
+    attention = unet.up_blocks[1].attentions[-1]
+    model = WithReader(unet, attention, attention.in_channels, lambda output: output[0]).to(run.device)
     scheduler = build_scheduler()
     batches = Batches(run, data, latents)
 
@@ -92,7 +73,7 @@ def fit(
         t = torch.randint(0, scheduler.config.num_train_timesteps, (BATCH,), generator=batches.generator)
         t = t.to(run.device)
         noisy = scheduler.add_noise(batch.latents, batch.noise, t)
-        predicted, misread = model(noisy, t, condition, batch)
+        predicted, misread = model(batch, noisy, t, condition)
         snr = compute_snr(scheduler, t)
         error = (batch.weights * (predicted.float() - batch.noise).square()).mean((1, 2, 3))
         denoised = (error * snr.sqrt().clamp(max=MAX_X0_WEIGHT) / snr).mean()
@@ -100,11 +81,10 @@ def fit(
 
     def sample_unet(_: torch.nn.Module, path: Path) -> None:
         if sample:
-            sample(model.unet, path)
+            sample(model.denoiser, path)
 
     train(run, "unet", model, step_loss, rate=1e-3, ema_decay=0.999, sample=sample_unet)
-    model.hook.remove()
-    return model.unet
+    return model.dropped()
 
 
 def scaled_latents(vae: AutoencoderKL, means: torch.Tensor) -> torch.Tensor:
