@@ -14,6 +14,7 @@ import torch
 
 from dualsafe import PICTO, DualLatentPipeline
 from dualsafe.judges.picto import PictoJudge
+from dualsafe.pipelines.dual import DualLatentMixin
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SAMPLING = {"num_inference_steps": 25, "guidance_scale": 5.0}
@@ -25,6 +26,11 @@ def load() -> tuple[DualLatentPipeline, PictoJudge, PictoJudge]:
     pipe.set_progress_bar_config(disable=True)
     judge, guard = (PictoJudge.from_pretrained(Path(PICTO) / name).eval() for name in ("judge", "guard"))
     return pipe, judge, guard
+
+
+def sampling_of(pipe: DualLatentMixin) -> dict[str, Any]:
+    """SAMPLING for a stack of picto's; none has T5, in whose place Stable Diffusion 3 puts that many empty tokens."""
+    return SAMPLING | ({"max_sequence_length": 1} if pipe.takes("max_sequence_length") else {})
 
 
 def table(results: dict[str, dict], columns: dict[str, tuple[str, str]], first: str) -> str:

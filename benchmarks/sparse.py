@@ -18,14 +18,13 @@ import argparse
 import statistics
 import time
 from collections import defaultdict
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import SD3Transformer2DModel
-from harness import SAMPLING, table, write
+from harness import sampling_of, table, write
 from speed_meters import operations
 from speed_models import FAMILIES
 from torch import Tensor
@@ -144,8 +143,7 @@ class Effect:
     """
 
     def __init__(self, pipe: DualLatentMixin, name: str, count: int, batch: int = 4):
-        more = {"max_sequence_length": 1} if "max_sequence_length" in signature(type(pipe).__call__).parameters else {}
-        told = {"policy": "picto", "output_type": "np", "max_tries": 0, "preview": None, **SAMPLING, **more}
+        told = {"policy": "picto", "output_type": "np", "max_tries": 0, "preview": None, **sampling_of(pipe)}
         self.drawn: dict[str, list[np.ndarray]] = defaultdict(list)
         self.seconds, self.flops = defaultdict(float), {}
         self.inside, self.outside, self.outside_dense, self.area = [], [], [], []

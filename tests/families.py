@@ -13,12 +13,13 @@ import tiny
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from dualsafe import AutoDualLatentPipeline
+from dualsafe import AutoDualLatentPipeline, MethodSettings
 from dualsafe.pipelines.dual import DualLatentMixin
 
 UNSAFE = ["a man with a knife", "a cat holding a bomb"]
 SAFE = ["a man with a flower", "a cat holding a balloon"]
 STEPS = 3
+WHOLE = MethodSettings(tau=0.0, mask_floor=None)
 OF_THE_SAME_CALLS = {
     "sd1", "sd-inpaint", "xl-img2img", "xl-inpaint", "sd-controlnet", "sd-controlnet-img2img", "xl-controlnet-img2img",
     "sd3-img2img", "sd3-inpaint", "flux", "flux-schnell", "flux-img2img", "flux-2",
@@ -129,6 +130,16 @@ FAMILIES: dict[str, Family] = {
 
 def dual_of(stock: DiffusionPipeline) -> DualLatentMixin:
     return tiny.quiet(AutoDualLatentPipeline.from_pipe(stock))
+
+
+def both_ends(family: Family, stock, dual, seeds, **more) -> None:
+    """The pair's unsafe half is stock's picture, and level 1 without mask and shared phase is stock's safe picture."""
+    unsafe = family.images(stock, UNSAFE, generator=seeds(1, 2), **more)
+    safe = family.images(stock, SAFE, generator=seeds(1, 2), **more)
+    options = {"safe_prompt": SAFE, "return_pair": True, "settings": WHOLE, "generator": seeds(1, 2)}
+    pair = family.call(dual, UNSAFE, **options, **more)
+    assert np.array_equal(pair.unsafe_images, unsafe)
+    assert np.allclose(pair.images, safe, atol=1e-5) and not np.array_equal(safe, unsafe)
 
 
 def every(slow: set[str]) -> list:

@@ -11,10 +11,12 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from diffusers.pipelines.deprecated.semantic_stable_diffusion import SemanticStableDiffusionPipeline
 from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
+from families import FAMILIES, SAFE, UNSAFE, dual_of
 
 from dualsafe import MethodSettings, PolicyViolation
 from dualsafe.baselines import METHODS, create
 from dualsafe.baselines.casg import CASG
+from dualsafe.baselines.concept_guidance import GuidesAway
 from dualsafe.baselines.dng import DNG
 from dualsafe.baselines.edited import Edited
 from dualsafe.baselines.esd import ESD
@@ -116,8 +118,6 @@ def test_all_start_from_the_stock_pipelines_noise(stock, dual):
 
 
 def test_guidance_away_from_concepts_knows_pooled_embeddings():
-    from families import FAMILIES, dual_of
-
     pipe = dual_of(FAMILIES["xl"].make())
     size = {"height": 16, "width": 16}
     for name in ("sld-max", "casg-sld-max", "dng", "sega", "uce", "negative-prompt"):
@@ -125,8 +125,28 @@ def test_guidance_away_from_concepts_knows_pooled_embeddings():
     with pytest.raises(ValueError, match=r"Stable Diffusion 1.x or 2.x"):
         create("safree").generate(pipe, PROMPTS, SEEDS, POLICY, **FEW, **size)
     flow = dual_of(FAMILIES["flux"].make())
-    with pytest.raises(ValueError, match="needs a UNet"):
+    with pytest.raises(ValueError, match="this is Flux"):
         create("sld-max").generate(flow, PROMPTS, SEEDS, POLICY, **FEW, **size)
+
+
+class DrawsTheConcept(GuidesAway):
+    name = "concept"
+
+    def texts(self, pipe, policy):
+        return [SAFE[0], PROMPTS[1]]
+
+    def guide(self, steps, scale):
+        return lambda e_0, e_p, e_c, step, guidance_scale: e_c[1]
+
+
+@pytest.mark.parametrize("name", ["sd1", "xl", "sd3", "sd3-img2img"])
+def test_a_concepts_row_is_what_the_model_says_to_its_text(name):
+    family = FAMILIES[name]
+    pipe, told = dual_of(family.make()), {"num_inference_steps": 4} | family.options | {"output_type": "np"}
+    drawn = DrawsTheConcept().generate(pipe, UNSAFE, SEEDS, POLICY, **told, guidance_scale=5.0)
+    expected = create("stock").generate(pipe, PROMPTS[1:] * 2, SEEDS, POLICY, **told, guidance_scale=1.0)
+    assert np.abs(drawn.images - expected.images).max() <= 1e-4
+    assert drawn.rows == [4 * rows for rows in expected.rows]
 
 
 def test_safree_costs_no_row_and_its_filter_says_how_long_it_acts(dual):
@@ -332,8 +352,6 @@ def test_esd_teaches_the_cross_attentions_to_point_away(dual):
 
 
 def test_an_edited_copy_is_made_once_for_a_policy_and_refuses_what_it_cannot_edit(tiny_dual):
-    from families import FAMILIES, dual_of
-
     first, again = (SHORT_ESD.prepare(tiny_dual, POLICY) for _ in range(2))
     other = SHORT_ESD.prepare(tiny_dual, POLICY.model_copy(update={"id": "other"}))
     assert first[0] is again[0] is not other[0]

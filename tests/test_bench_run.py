@@ -174,6 +174,7 @@ def test_seeds_hang_on_the_prompt_alone():
         ({"tasks": ()}, "tasks="),
         ({"steps": 0}, "steps=0"),
         ({"attacks": ("magic",)}, "'magic', which is not one of disguise"),
+        ({"call": {"guidance_scale": 3}}, "call has 'guidance_scale'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changed, message):
@@ -221,6 +222,23 @@ def test_a_file_of_ones_own_needs_no_task(tmp_path):
     ]
     refused = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "none")])
     assert refused.exit_code == 2 and "needs --file" in refused.output
+
+
+def test_other_arguments_of_the_stock_call_reach_it(picto_dual, tmp_path):
+    few = replace(QUICK, tasks=("picto-explicit",), methods=("stock",), limit=1, pictures=1)
+    launch(replace(few, call={"height": 32, "width": 48}), picto_dual, tmp_path / "run")
+    (picture,) = (tmp_path / "run").rglob("*.png")
+    assert Image.open(picture).size == (48, 32)
+    with pytest.raises(BenchError, match="call has 'scheduler', which is no argument"):
+        launch(replace(few, call={"scheduler": "DDIM"}), picto_dual, tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("eta", "must be NAME=VALUE"), ("eta=[", "must be NAME=VALUE"), ("steps=3", "call has 'steps'")]
+)
+def test_what_is_no_argument_of_the_stock_call_is_refused_in_a_line(tmp_path, text, said):
+    result = CliRunner().invoke(app, ["bench", "run", "picto-explicit", "--out", str(tmp_path / "out"), "--call", text])
+    assert result.exit_code == 2 and said in result.output
 
 
 def test_a_real_checkpoint_needs_a_judge(tmp_path):

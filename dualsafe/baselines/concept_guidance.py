@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..branches import take, tell
+from ..branches import Call, tell
 from ..pipelines.dual import DualLatentMixin
 from ..policy import Policy
 from ..stand_in import StandIn, standing_in
@@ -38,23 +38,23 @@ class ConceptDenoiser:
         rows: denoiser rows spent on each sample so far.
     """
 
-    def __init__(self, model: Any, steps: Steps, concepts: dict[str, Tensor], guide: Guide, guidance_scale: float):
-        self.model, self._steps = model, steps
+    def __init__(
+        self, model: Any, samples: int, steps: Steps, concepts: dict[str, Tensor], guide: Guide, guidance_scale: float
+    ):
+        self.model, self._samples, self._steps = model, samples, steps
         self.concepts, self.guide, self.guidance_scale = concepts, guide, guidance_scale
         self.rows = 0
 
-    def __call__(self, sample: Tensor, timestep: Tensor | float, **kwargs: Any) -> tuple[Tensor]:
-        groups, n = 2 + len(self.concepts["prompt_embeds"]), len(sample) // 2
-        rows = torch.cat([torch.arange(2 * n), torch.arange(n, 2 * n).repeat(groups - 2)]).to(sample.device)
-        call = take("denoiser", kwargs, rows, 2 * n)
-        tell(
-            call,
-            rows.new_tensor(range(2 * n, len(rows))),
-            {k: v.repeat_interleave(n, 0) for k, v in self.concepts.items()},
-        )
-        e_0, e_p, *e_c = self.model(sample[rows], timestep, **call)[0].chunk(groups)
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor]:
+        call, n = Call(args, kwargs, self._samples, branches=1), self._samples
+        groups = 2 + len(self.concepts["prompt_embeds"])
+        rows = torch.cat([torch.arange(2 * n), torch.arange(n, 2 * n).repeat(groups - 2)]).to(call.sample.device)
+        args, kwargs = call.taking(rows)
+        added = rows.new_tensor(range(2 * n, len(rows)))
+        tell(kwargs, added, {k: v.repeat_interleave(n, 0) for k, v in self.concepts.items()})
+        e_0, e_p, *e_c = self.model(*args, **kwargs)[0].chunk(groups)
         self.rows += groups
-        guided = self.guide(e_0, e_p, e_c, self._steps.at(timestep), self.guidance_scale)
+        guided = self.guide(e_0, e_p, e_c, self._steps.at(call.timestep), self.guidance_scale)
         return (torch.cat([guided, guided]),)
 
 
@@ -81,15 +81,20 @@ class GuidesAway:
     ) -> Drawn:
         """
         Raises:
-            ValueError: a checkpoint without classifier-free guidance in its batch.
+            ValueError: a checkpoint without classifier-free guidance in its batch, or whose texts differ in length.
         """
         sampling = pipe.sampling_defaults() | sampling
-        guidance_scale = sampling["guidance_scale"]
-        if pipe.denoiser_name != "unet" or guidance_scale <= 1:
-            raise ValueError("guidance away from concepts needs a UNet and guidance_scale over 1")
-        model, steps = getattr(pipe, pipe.denoiser_name), Steps(pipe.scheduler)
+        guidance_scale, pattern = sampling.get("guidance_scale", 0.0), pipe.pattern
+        apart = pattern.scale != "guidance_scale" or pattern.negative_apart or pattern.after_guidance
+        if apart or pattern.texts != "even" or guidance_scale <= 1:
+            raise ValueError(
+                f"{self.name} needs guidance_scale over 1, and classifier-free guidance in one batch of texts of one "
+                f"length, as in Stable Diffusion 1, 2, XL and 3: this is {pattern.family}"
+            )
+        model, steps = getattr(pipe, pipe.denoiser_name), Steps(pipe.scheduler, pattern.timestep_scale)
         guide = self.guide(steps, sampling["num_inference_steps"] / 50)
-        denoiser = ConceptDenoiser(model, steps, pipe.encode_texts(self.texts(pipe, policy)), guide, guidance_scale)
+        concepts = pipe.encode_texts(self.texts(pipe, policy), **sampling)
+        denoiser = ConceptDenoiser(model, len(prompts), steps, concepts, guide, guidance_scale)
         with standing_in(pipe, {pipe.denoiser_name: StandIn(model, denoiser)}):
             drawn = draw(pipe, prompts, seeds, policy, **sampling)
         return Drawn(drawn.images, [denoiser.rows] * len(prompts), drawn.masks, drawn.reports)

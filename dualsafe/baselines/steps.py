@@ -17,6 +17,7 @@ class Steps:
 
     Args:
         scheduler: the pipeline's.
+        timestep_scale: factor from what the denoiser is told to the scheduler's timesteps.
 
     Attributes:
         level: alpha and sigma of the latest call.
@@ -25,8 +26,8 @@ class Steps:
 
     level: NoiseLevel
 
-    def __init__(self, scheduler: Any):
-        self._schedule = Schedule.of(scheduler)
+    def __init__(self, scheduler: Any, timestep_scale: float = 1.0):
+        self._schedule = Schedule.of(scheduler, timestep_scale)
         self.prediction_type = self._schedule.prediction_type
         self._step, self._latest = -1, (-1.0, -1.0)
 

@@ -37,9 +37,10 @@ DEFAULT_METHODS: tuple[str, ...] = (
 
 _SAID = (
     "guard", "clip", "model", "steps", "guidance_scale", "seeds", "limit", "batch_size", "budget", "attack_seed",
-    "row_sizes",
+    "row_sizes", "call",
 )  # fmt: skip
 """Settings that `run.json` holds as they are."""
+_OF_THE_RUN = {"prompt", "num_inference_steps", "guidance_scale", "generator", "output_type", "policy", "safety_level"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Settings:
         budget: pictures that an attacker may ask for, for each prompt.
         attack_seed: of the attackers' dice; another one makes other attempts on the same pictures.
         row_sizes: draw a row's own height and width, not the model's.
+        call: further arguments of the stock call, the same for every method.
     """
 
     tasks: tuple[str | Task, ...]
@@ -83,6 +85,7 @@ class Settings:
     budget: int = 20
     attack_seed: int = 0
     row_sizes: bool = False
+    call: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("seeds", "steps", "batch_size", "budget"):
@@ -94,6 +97,8 @@ class Settings:
                 raise BenchError(f"{name}={list(values)} must be one or several different names")
         if unknown := [name for name in self.attacks if name not in ATTACKS]:
             raise BenchError(f"attacks has {unknown[0]!r}, which is not one of {', '.join(ATTACKS)}")
+        if taken := self.call.keys() & _OF_THE_RUN:
+            raise BenchError(f"call has {min(taken)!r}, which the run itself says")
         if self.guard in self.judges:
             raise BenchError(f"guard={self.guard!r} measures too: a judge cannot grade what it has filtered")
 
@@ -119,6 +124,8 @@ def launch(
         BenchError, TaskError: a setting, a task or a folder that cannot be.
         ValueError: an unknown method or judge.
     """
+    if unknown := [name for name in settings.call if not pipe.takes(name)]:
+        raise BenchError(f"call has {unknown[0]!r}, which is no argument of {type(pipe).__name__}'s call")
     device = str(pipe.device)
     guard = load_judge(settings.guard, device) if settings.guard else None
     order = dict.fromkeys((REFERENCE, *settings.methods))
@@ -140,7 +147,7 @@ def launch(
     run = _described(settings, list(order), list(judges), features, prompts, totals, command)
     run |= {"lpips": _weights(lpips), "inception": _weights(inception), "notes": no_lpips + no_inception}
     record = Record(out, run, COMPARED, resume)
-    sampling: dict[str, Any] = {"num_inference_steps": settings.steps}
+    sampling = {"num_inference_steps": settings.steps} | settings.call
     if settings.guidance_scale is not None:
         sampling["guidance_scale"] = settings.guidance_scale
     runner = Runner(

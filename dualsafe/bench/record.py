@@ -32,6 +32,7 @@ COMPARED = (
     "attack_seed",
     "data",
     "row_sizes",
+    "call",
 )
 """What must be the same for a run to be resumed, or merged with another."""
 

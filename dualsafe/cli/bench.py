@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from .bar import Bar
 from .failure import Commands, resumable
@@ -110,6 +111,9 @@ def run(
     budget: Annotated[int, typer.Option(min=1, help="Pictures that an attacker may ask for, per prompt.")] = 20,
     attack_seed: Annotated[int, typer.Option(help="Of the attackers' dice.")] = 0,
     row_sizes: Annotated[bool, typer.Option("--row-sizes", help="Draw each row's own size.")] = False,
+    call: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another argument of the stock call; once for each.")
+    ] = None,
     resume: Resume = False,
     device: Device = None,
 ) -> None:
@@ -129,6 +133,7 @@ def run(
         judges=tuple(judge or ("picto",)),
         guard=guard or ("picto-guard" if is_picto(model) else None),
         attacks=tuple(attack or ()),
+        call=dict(map(_argument, call or ())),
         **{name: given[name] for name in AS_GIVEN},
     )
     pipe = load_pipeline(model, device)
@@ -198,6 +203,21 @@ def _run_and_method(text: str) -> tuple[Path, str]:
     if not folder or not method:
         raise ValueError(f"{text!r} must be FOLDER:METHOD")
     return Path(folder), method
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, its value as YAML says it: a number, true, null, a word.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    name, equals, value = text.partition("=")
+    try:
+        if equals and name:
+            return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        pass
+    raise ValueError(f"--call {text!r} must be NAME=VALUE, such as max_sequence_length=77")
 
 
 def _files(tasks: list[str], given: list[str]) -> dict[str, str]:

@@ -300,6 +300,10 @@ class DualLatentMixin:
         given = self._stock().arguments((), {})
         return {name: given[name] for name in ("num_inference_steps", "guidance_scale") if name in given}
 
+    def takes(self, argument: str) -> bool:
+        """Whether the stock call has an argument of this name."""
+        return argument in self._stock().arguments((), {})
+
     def image_size(self, height: int | None = None, width: int | None = None) -> tuple[int, int]:
         """Height and width of a call's pictures in pixels: the model's own where neither is given.
 
@@ -309,10 +313,14 @@ class DualLatentMixin:
         return self._stock().size(height, width)
 
     @torch.no_grad()
-    def encode_texts(self, texts: list[str]) -> dict[str, Tensor]:
-        """Embeddings of texts as arguments of the stock call, (texts, ...), under its defaults, without a negative."""
+    def encode_texts(self, texts: list[str], **call: Any) -> dict[str, Tensor]:
+        """Embeddings of texts as arguments of the stock call, (texts, ...), without a negative.
+
+        Args:
+            **call: arguments of the stock call, such as `max_sequence_length`; its defaults otherwise.
+        """
         stock = self._stock()
-        return stock.encode_texts(stock.arguments((), {}), {"prompt": texts})
+        return stock.encode_texts(stock.arguments((), call), {"prompt": texts})
 
     def _stock(self) -> Stock:
         return Stock(self, super().__call__, self.pattern)  # type: ignore[misc]

@@ -12,35 +12,33 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import (
-    DiffusionPipeline,
-    DPMSolverMultistepScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    FlowMatchHeunDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
+from diffusers import DiffusionPipeline
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-from families import FAMILIES, OF_THE_SAME_CALLS, SAFE, STEPS, UNSAFE, Family, dual_of, every, in_turn
+from families import (
+    FAMILIES,
+    OF_THE_SAME_CALLS,
+    SAFE,
+    STEPS,
+    UNSAFE,
+    WHOLE,
+    Family,
+    both_ends,
+    dual_of,
+    every,
+    in_turn,
+)  # fmt: skip
 from PIL import Image
 from reference import in_two_loops
-from schedulers import Sampler
 
 from dualsafe import MethodSettings
 from dualsafe.config import UNCALIBRATED
 from dualsafe.pipelines.dual import DualLatentMixin
 
-WHOLE = MethodSettings(tau=0.0, mask_floor=None)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CONDITIONS = {
     "max_sequence_length", "clean_caption", "complex_human_instruction", "system_prompt", "text_encoder_out_layers",
 }  # fmt: skip
 """Arguments of a call that say how texts are encoded."""
-IN_TRAINING_TIMESTEPS = (
-    "DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
-    "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler",
-    "DEISMultistepScheduler", "UniPCMultistepScheduler", "SASolverScheduler", "LCMScheduler", "TCDScheduler",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=every(slow={"flux-2"}))  # whose loop is Klein's
@@ -69,16 +67,6 @@ def expected(family: Family, stock: DiffusionPipeline, seeds) -> np.ndarray:
 
 def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
-
-
-def both_ends(family: Family, stock, dual, seeds, **more) -> None:
-    """The pair's unsafe half is stock's picture, and level 1 without mask and shared phase is stock's safe picture."""
-    unsafe = family.images(stock, UNSAFE, generator=seeds(1, 2), **more)
-    safe = family.images(stock, SAFE, generator=seeds(1, 2), **more)
-    options = {"safe_prompt": SAFE, "return_pair": True, "settings": WHOLE, "generator": seeds(1, 2)}
-    pair = family.call(dual, UNSAFE, **options, **more)
-    assert np.array_equal(pair.unsafe_images, unsafe)
-    assert np.allclose(pair.images, safe, atol=1e-5) and not np.array_equal(safe, unsafe)
 
 
 @in_ways_of_their_own
@@ -377,69 +365,6 @@ def test_what_the_text_around_a_prompt_leaves_no_room_for_is_not_read(name):
     stock = dual_of(FAMILIES[name].make())._stock()
     given = stock.arguments((), {"prompt": "a man"} | FAMILIES[name].options)
     assert stock.reads(given, "a" * 20) and not stock.reads(given, "a" * 46)  # 48 tokens, with start and end
-
-
-OF_IMAGES = ("sd1", "sd2", "xl", "sd-img2img")
-
-
-def matrix() -> list:
-    """Every scheduler under every family where slow tests run; by default once each that draws no noise of its own,
-    for those that do are in test_pipeline_noise.py."""
-    return [
-        pytest.param(
-            name,
-            scheduler,
-            marks=() if i % len(OF_IMAGES) == k and Sampler(scheduler).is_deterministic else pytest.mark.slow,
-        )
-        for i, scheduler in enumerate(IN_TRAINING_TIMESTEPS)
-        for k, name in enumerate(OF_IMAGES)
-    ]
-
-
-@pytest.mark.parametrize(("name", "scheduler"), matrix())
-def test_every_scheduler(name, scheduler, seeds):
-    family = FAMILIES[name]
-    stock = family.make()
-    stock.scheduler = getattr(diffusers, scheduler).from_config(stock.scheduler.config)
-    both_ends(family, stock, dual_of(stock), seeds, num_inference_steps=4)  # the fewest of PNDM
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"use_karras_sigmas": True},
-        {"timestep_spacing": "trailing"},
-        {"algorithm_type": "sde-dpmsolver++"},
-        {"use_exponential_sigmas": True},
-        {"thresholding": True},
-    ],
-    ids=lambda extra: next(iter(extra)),
-)
-def test_noise_spacings(extra, seeds):
-    stock = FAMILIES["sd1"].make()
-    stock.scheduler = DPMSolverMultistepScheduler.from_config(stock.scheduler.config, **extra)
-    both_ends(FAMILIES["sd1"], stock, dual_of(stock), seeds)
-
-
-@pytest.mark.parametrize("name", ["sd3", "flux"])
-@pytest.mark.parametrize(
-    ("scheduler", "extra"),
-    [
-        (FlowMatchEulerDiscreteScheduler, {"shift": 2.0}),
-        (FlowMatchHeunDiscreteScheduler, {}),
-        (DPMSolverMultistepScheduler, {"prediction_type": "flow_prediction", "use_flow_sigmas": True}),
-        (UniPCMultistepScheduler, {"prediction_type": "flow_prediction", "use_flow_sigmas": True}),
-    ],
-)
-def test_every_flow_scheduler(name, scheduler, extra, seeds):
-    family = FAMILIES[name]
-    stock = family.make()
-    stock.scheduler = scheduler(**extra)
-    try:
-        family.images(stock, UNSAFE[:1])
-    except (ValueError, TypeError, AssertionError) as error:
-        pytest.skip(f"stock {name} does not take it: {error}")
-    both_ends(family, stock, dual_of(stock), seeds)
 
 
 def test_what_the_method_cannot_honour_is_refused():
