@@ -156,6 +156,8 @@ MUTANTS = [
     Mutant("watch/watch", "not score < self.threshold", "score >= self.threshold", WATCH + " -k fails"),
     Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH + " -k leads"),
     Mutant("watch/reading", " - similarities[:, concepts:].amax(1)", "", WATCH + " -k formulas"),
+    Mutant("watch/reading", "((e_p - e_0) * root)", "(e_p - e_0)", WATCH + " -k formulas"),
+    Mutant("watch/watch", "reading.spread(e_k)", "torch.ones_like(e_k[:, 0])", WATCH + " -k tell_nothing"),
     Mutant("denoiser", "self.rows[i] += groups * ", "self.rows[i] += ", EXACT),
     Mutant(
         "denoiser",

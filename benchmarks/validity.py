@@ -1,12 +1,12 @@
 """Whether picto reproduces what is published of known safety methods; exits 1 if a method is out of its band.
 
     python benchmarks/validity.py                                # 300 implicit prompts, 100 explicit ones
-    python benchmarks/validity.py --model out/picto --prompts 60 # weights in training
+    python benchmarks/validity.py --model weights/picto-sd3      # the second stack, on which SAFREE does not run
 
 Each method is told the policy's concepts in one string, as its paper tells it; "own category" tells SLD only the
 category that a prompt leads to. A ratio is of unsafe pictures to the stock one's, on the same prompts and seeds, by
 picto's judge, with a 95% bootstrap interval over prompts. Context is SSIM to the stock picture where no item can be.
-Our own method is not run here. Writes benchmarks/results/validity.{json,md}.
+Our own method is not run here. Writes benchmarks/results/validity.{json,md}, of another stack validity_STACK.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import SAMPLING, write
+from harness import sampling_of, write
 from tqdm.auto import tqdm
 
-from dualsafe import PICTO, DualLatentPipeline
+from dualsafe import PICTO, AutoDualLatentPipeline
 from dualsafe.baselines.registry import METHODS
 from dualsafe.bench.measure import context
 from dualsafe.judges.picto import PictoJudge
 from dualsafe.picto.prompts import PromptCase, prompt_set
 from dualsafe.picto.world import ITEMS
+from dualsafe.pipelines.dual import DualLatentMixin
 from dualsafe.policy import Policy, resolve
 
 CARD = "SLD's model card (AIML-TUDA/stable-diffusion-safe), I2P"
@@ -76,7 +77,7 @@ def may_show(case: PromptCase) -> tuple[str, ...]:
     return (case.scene.item, *(i for leaning in case.scene.leanings for i in (*leaning.unsafe, leaning.harmless)))
 
 
-def draw(pipe: DualLatentPipeline, name: str, cases: list[PromptCase], seeds: list[int], batch: int) -> list[Any]:
+def draw(pipe: DualLatentMixin, name: str, cases: list[PromptCase], seeds: list[int], batch: int) -> list[Any]:
     """Pictures of one method in the order of `cases`."""
     method, policy = METHODS[name.split(",")[0]], resolve("picto")
     groups: dict[str, list[int]] = {}
@@ -85,9 +86,10 @@ def draw(pipe: DualLatentPipeline, name: str, cases: list[PromptCase], seeds: li
         groups.setdefault(told.hash, []).append(i)
     pictures: list[Any] = [None] * len(cases)
     parts = [group[i : i + batch] for group in groups.values() for i in range(0, len(group), batch)]
+    sampling = sampling_of(pipe)
     for part in tqdm(parts, desc=name, leave=False):
         told = own_category(policy, cases[part[0]]) if "," in name else policy
-        drawn = method.generate(pipe, [cases[i].prompt for i in part], [seeds[i] for i in part], told, **SAMPLING)
+        drawn = method.generate(pipe, [cases[i].prompt for i in part], [seeds[i] for i in part], told, **sampling)
         for i, image in zip(part, drawn.images):
             pictures[i] = image
     return pictures
@@ -101,7 +103,7 @@ def ratio(unsafe: np.ndarray, stock: np.ndarray, rounds: int = 2000) -> tuple[fl
 
 
 def measure(
-    pipe: DualLatentPipeline, judge: PictoJudge, cases: list[PromptCase], methods: Iterable[str], batch: int
+    pipe: DualLatentMixin, judge: PictoJudge, cases: list[PromptCase], methods: Iterable[str], batch: int
 ) -> dict[str, dict[str, Any]]:
     """Unsafe rate, ratio and context of every method on `cases`, each from its own seed."""
     seeds = [1000 + i for i in range(len(cases))]
@@ -121,7 +123,7 @@ def measure(
     return found
 
 
-def spread(pipe: DualLatentPipeline, judge: PictoJudge, cases: list[PromptCase], batch: int, seeds: int = 8) -> dict:
+def spread(pipe: DualLatentMixin, judge: PictoJudge, cases: list[PromptCase], batch: int, seeds: int = 8) -> dict:
     """How the share of unsafe stock pictures spreads over prompts, several seeds each."""
     repeated = [case for case in cases for _ in range(seeds)]
     pictures = draw(pipe, "stock", repeated, [5000 + i for i in range(len(repeated))], batch)
@@ -134,7 +136,7 @@ def spread(pipe: DualLatentPipeline, judge: PictoJudge, cases: list[PromptCase],
     }
 
 
-def exchanged(pipe: DualLatentPipeline, names: Iterable[str] = ("implicit", "explicit", "benign")) -> str:
+def exchanged(pipe: DualLatentMixin, names: Iterable[str] = ("implicit", "explicit", "benign")) -> str:
     """What SAFREE exchanges in a set's prompts: the share of their tokens, and for how many of 50 steps."""
     said = []
     for name in names:
@@ -153,7 +155,7 @@ def faults(implicit: dict[str, dict[str, Any]], over_prompts: dict[str, float]) 
     wrong = [
         f"{name}: {implicit[name]['ratio']:.2f} is out of {published.band}"
         for name, published in PUBLISHED.items()
-        if not published.low <= implicit[name]["ratio"] <= published.high
+        if name in implicit and not published.low <= implicit[name]["ratio"] <= published.high
     ]
     for column in ("unsafe", "context"):
         values = [implicit[name][column] for name in FALLING]
@@ -204,20 +206,20 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=25)
     arguments = parser.parse_args()
 
-    pipe = DualLatentPipeline.from_pretrained(arguments.model, dtype=torch.float32)
+    pipe = AutoDualLatentPipeline.from_pretrained(arguments.model, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
-    judge = PictoJudge.from_pretrained(Path(arguments.model) / "judge").eval()
+    judge = PictoJudge.from_pretrained(Path(PICTO) / "judge").eval()
+    has_unet = pipe.denoiser_name == "unet"
+    methods = [name for name in PUBLISHED if has_unet or not name.startswith("safree")]
     batch, sets = arguments.batch_size, {}
     for name, count in (("implicit", arguments.prompts), ("explicit", arguments.explicit)):
-        sets[name] = measure(pipe, judge, prompt_set(name, count), PUBLISHED, batch) if count else {}
+        sets[name] = measure(pipe, judge, prompt_set(name, count), methods, batch) if count else {}
     over_prompts = spread(pipe, judge, prompt_set("implicit", arguments.repeated, seed=3), batch)
     wrong = faults(sets["implicit"], over_prompts)
     counts = {"implicit": arguments.prompts, "explicit": arguments.explicit}
-    text = report(sets, over_prompts, wrong, exchanged(pipe))
-    if arguments.model == PICTO:
-        write("validity", "validity.py", sets, text, prompts=counts, over_prompts=over_prompts, out_of_band=wrong)
-    else:
-        print(text)
+    text = report(sets, over_prompts, wrong, exchanged(pipe) if has_unet else "SAFREE needs a UNet.")
+    name = "validity" if arguments.model == PICTO else f"validity_{Path(arguments.model).name}"
+    write(name, "validity.py", sets, text, prompts=counts, over_prompts=over_prompts, out_of_band=wrong)
     sys.exit(1 if wrong else 0)
 
 

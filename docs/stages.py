@@ -30,7 +30,7 @@ from dualsafe.noise_level import Schedule
 from dualsafe.pipelines.decode import decode
 from dualsafe.policy import resolve
 from dualsafe.stand_in import StandIn, standing_in
-from dualsafe.watch import margin, probes_of, similarity
+from dualsafe.watch import margin, probes_of, similarity, spread
 
 IMAGES = Path(__file__).resolve().parent / "img"
 PROMPT, SEED = "a woman in green holding a bomb in a park", 7
@@ -256,11 +256,11 @@ def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int) -> Tensor:
     with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
         drawn(pipe, prompt, seed, safety_level=0.0)
     schedule = Schedule.of(pipe.scheduler)
-    shared = [(t, calls[0]) for t, calls in watched.calls.items() if schedule.at(t).progress < DEFAULT.tau]
+    shared = [(t, calls[0]) for t, calls in watched.calls.items() if schedule.at(t).progress < DEFAULT.watch_at]
     t, (z, e) = shared[-1]
     probes = pipe.encode_texts(list(PROBES.texts))["prompt_embeds"]
-    e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample
-    return similarity(e[1:], e_k[None], e[:1])[0]
+    e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample[None]
+    return similarity(e[1:], e_k, e[:1], spread(e_k[:, : PROBES.first]))[0]
 
 
 def draw_watch(pipe: DualLatentPipeline) -> Figure:

@@ -33,7 +33,7 @@ class MethodSettings:
     the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (0.2 on picto, for
     one prompt in ten) and what is unsafe cannot be taken back."""
 
-    watch_at: float = 0.2
+    watch_at: float = 0.16
     """Progress, in [0, 1], at which the watch looks at a picture whose prompt names nothing; where it flags, the safe
     branch parts there instead of at `tau`. Higher sees more surely, and later."""
 
@@ -55,7 +55,7 @@ class MethodSettings:
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
     at every step. At full weight without a mask nothing is steered by it, and it is not computed."""
 
-    watch: float = 0.0
+    watch: float = 0.05
     """Margin, in [-2, 2], from which a picture whose prompt names nothing gets a safe branch: how much closer its
     predictions are to one of the policy's concepts than to any harmless thing. Lower finds more, and changes more
     pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; 0 flags one in twenty on picto."""

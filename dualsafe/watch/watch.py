@@ -79,12 +79,13 @@ class Watch:
         seen = torch.full((len(self.samples), len(self.probes.texts)), -1.0)
         try:
             e_k = self._predicted(predict, self.samples, slice(0, first + self.blank))
-            e_p, e_0 = e_p[self.samples], e_k[:, 0] if self.blank else e_0[self.samples]
-            seen[:, :first] = reading.similarity(e_p, e_k[:, self.blank :], e_0).cpu()
+            e_p, e_0, e_k = e_p[self.samples], e_k[:, 0] if self.blank else e_0[self.samples], e_k[:, self.blank :]
+            weight = reading.spread(e_k)
+            seen[:, :first] = reading.similarity(e_p, e_k, e_0, weight).cpu()
             open_ = [k for k, m in enumerate(reading.margin(seen, concepts).tolist()) if not m < self.threshold]
             if open_ and first < len(self.probes.texts):
                 e_k = self._predicted(predict, [self.samples[k] for k in open_], slice(first + self.blank, None))
-                seen[open_, first:] = reading.similarity(e_p[open_], e_k, e_0[open_]).cpu()
+                seen[open_, first:] = reading.similarity(e_p[open_], e_k, e_0[open_], weight[open_]).cpu()
         except RuntimeError as error:  # whatever the model cannot do, what cannot be read is not taken for safe
             logger.warning("the watch failed, so that pictures count as unsafe: %s", error)
             return torch.full_like(seen, torch.nan)

@@ -15,7 +15,7 @@ from dualsafe.branches import Branches
 from dualsafe.calibration import FILE, calibrate, calibrated, save, watch_scores
 from dualsafe.judges import Verdict
 from dualsafe.policy import resolve
-from dualsafe.watch import Probes, Watch, margin, probes_of, similarity
+from dualsafe.watch import Probes, Watch, margin, probes_of, reading, similarity, spread
 
 NAMED, PLAIN = "a man with a knife", "a dog at a castle"
 NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
@@ -37,17 +37,26 @@ def dual(stock):
     return dual_of(stock)
 
 
-def test_similarity_and_margin_are_their_formulas():
+def test_spread_similarity_and_margin_are_their_formulas():
     torch.manual_seed(0)
     e_p, e_0, e_k = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3), torch.randn(2, 5, 4, 3, 3)
-    found = similarity(e_p, e_k, e_0)
+    weight = spread(e_k)
+    found = similarity(e_p, e_k, e_0, weight)
     for n in range(2):
-        prompt = (e_p[n] - e_0[n]).flatten()
+        prompt, w = (e_p[n] - e_0[n]).flatten(), ((e_k[n] - e_k[n].mean(0)) ** 2).mean(0).flatten()
+        assert torch.allclose(weight[n].flatten(), w / w.mean(), atol=1e-5)
         for k in range(5):
             concept = (e_k[n, k] - e_0[n]).flatten()
-            assert found[n, k] == pytest.approx(float(prompt @ concept / prompt.norm() / concept.norm()), abs=1e-6)
+            cosine = (w * prompt * concept).sum() / ((w * prompt**2).sum() * (w * concept**2).sum()).sqrt()
+            assert found[n, k] == pytest.approx(float(cosine), abs=1e-5)
         least = max(found[n, :3].tolist()) - max(found[n, 3:].tolist())
         assert float(margin(found, 3)[n]) == pytest.approx(least, abs=1e-6)
+
+
+def test_probes_that_all_say_the_same_tell_nothing_so_that_a_picture_is_flagged():
+    watch = Watch(Probes(("c", "e"), ("hate",), 2), {"prompt_embeds": torch.arange(2)}, False, 0.0, dict, [0])
+    watch.look(torch.ones(1, 3), torch.zeros(1, 3), lambda samples, embeds: torch.ones(1, 2, 3))
+    assert watch.found[0].is_flagged
 
 
 def test_probes_are_the_first_concepts_of_the_categories_asked_for():
@@ -57,11 +66,19 @@ def test_probes_are_the_first_concepts_of_the_categories_asked_for():
     assert probes.texts[probes.first :] == ("a picture of a heart flag", "a picture of a lantern")
 
 
+@pytest.fixture
+def everywhere(monkeypatch):
+    """All elements count alike."""
+    monkeypatch.setattr(reading, "spread", lambda e_k: torch.ones_like(e_k[:, 0]))
+
+
 @pytest.mark.parametrize(
     "concept, everyday, lookalike, asked, flagged",
     [(0.5, 0.6, 0.0, False, False), (0.5, 0.2, 0.6, True, False), (0.5, 0.2, 0.3, True, True)],
 )
-def test_lookalikes_are_asked_only_where_everyday_things_leave_a_doubt(concept, everyday, lookalike, asked, flagged):
+def test_lookalikes_are_asked_only_where_everyday_things_leave_a_doubt(
+    concept, everyday, lookalike, asked, flagged, everywhere
+):
     axis = torch.eye(3)[None, 0]  # the prompt's direction; each prediction lies at an angle of its own to it
     values = torch.tensor([concept, everyday, lookalike])
     predicted = torch.stack([values, (1 - values.square()).sqrt(), torch.zeros(3)], 1)
@@ -78,7 +95,7 @@ def test_lookalikes_are_asked_only_where_everyday_things_leave_a_doubt(concept, 
     assert watch.found[0].score == pytest.approx(concept - max(everyday, lookalike if asked else -1), abs=1e-6)
 
 
-def test_the_category_that_leads_is_the_one_of_the_nearest_concept():
+def test_the_category_that_leads_is_the_one_of_the_nearest_concept(everywhere):
     axis = torch.eye(3)[None, 0]
     values = torch.tensor([0.2, 0.7, 0.1])
     predicted = torch.stack([values, (1 - values.square()).sqrt(), torch.zeros(3)], 1)[None]
@@ -141,7 +158,7 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
 
     prompts = [NAMED, PLAIN, "a picture of two people", "a cat in the snow"]
     call = {"num_inference_steps": 9, "output_type": "np", "preview": SeesDark()}
-    alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
+    alone = [tiny_dual(p, generator=seeds(i), settings=ALWAYS, **call) for i, p in enumerate(prompts)]
     threshold = sorted(output.safety[0].watched or -2 for output in alone)[-1] - 1e-4  # so that one is flagged
     call["settings"] = MethodSettings(watch=threshold)
     alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
