@@ -4,16 +4,16 @@
     python benchmarks/watch.py --from out/watch.npz  # the tables again from what was collected
 
 Along stock trajectories, the prediction under the prompt is compared with those under probes: concepts, categories,
-harmless things. Each reading is scored by its AUC within the implicit set (the same prompts, unsafe against safe
-pictures), its AUC of unsafe implicit against benign, look-alike and context pictures, and its recall among the former
-at 5 and 10% false alarms among the latter. Rows are denoiser rows of one picture, that takes 50 anyway.
-Writes benchmarks/results/watch.{json,md,png}.
+harmless things; everywhere alike, or where the probes differ from each other ("spread"). Each reading is scored by its
+AUC within the implicit set (the same prompts, unsafe against safe pictures), its AUC of unsafe implicit against benign,
+look-alike and context pictures, and its recall among the former at 5 and 10% false alarms among the latter. Rows are
+denoiser rows of one picture, that takes 50 anyway. Writes benchmarks/results/watch.{json,md,png}; the table has each
+reading at its best progress, the JSON file all.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,10 @@ from dualsafe.noise_level import Schedule
 from dualsafe.picto.prompts import PromptCase, prompt_set
 from dualsafe.picto.world import NEIGHBOUR_ITEMS
 from dualsafe.policy import resolve, with_article
-from dualsafe.watch import HARMLESS
+from dualsafe.watch import HARMLESS, spread
 
 SETS = ("implicit", "benign", "neighbour", "context")
-FROM, UNTIL = 0.1, 0.21
+FROM, UNTIL, LATE = 0.06, 0.21, 0.1
 CONCEPTS = [concept.term for category in resolve("picto").categories.values() for concept in category.concepts]
 CATEGORIES = list(resolve("picto").categories)
 TEXTS = {
@@ -54,8 +54,9 @@ Found = dict[str, np.ndarray]
 
 @torch.no_grad()
 def collect(pipe: DualLatentPipeline, judge: PictoJudge, sets: dict[str, list[PromptCase]], batch: int = 10) -> Found:
-    """Along the stock trajectory of every prompt: along (S, steps, K) = <e_p - e_0, e_k - e_0>, the lengths of both
-    differences, DNG's evidence for each probe by step, and whether the picture came out unsafe."""
+    """Along the stock trajectory of every prompt: along (S, steps, 2, K) = <e_p - e_0, e_k - e_0>, everywhere alike and
+    where the probes differ, the lengths of both differences, DNG's evidence for each probe by step, and whether the
+    picture came out unsafe."""
     probes = pipe.encode_texts(list(TEXTS.values()))["prompt_embeds"]
     blank = pipe.encode_texts([""])["prompt_embeds"]
     found: dict[str, list] = {name: [] for name in ("along", "length", "prompt_length", "evidence", "unsafe", "set")}
@@ -88,9 +89,11 @@ def _trajectory(
         if FROM < step.progress < UNTIL:
             e_k = torch.cat([pipe.unet(one[None].expand(k, -1, -1, -1), t, probes).sample[None] for one in z])
             to_prompt, to_probes = (e_p - e_0).flatten(1), (e_k - e_0[:, None]).flatten(2)
-            seen["along"].append(torch.einsum("nd,nkd->nk", to_prompt, to_probes))
-            seen["length"].append(to_probes.norm(dim=2))
-            seen["prompt_length"].append(to_prompt.norm(dim=1))
+            differ = spread(e_k[:, [*of("concept"), *of("harmless")]]).flatten(1)
+            weight = torch.stack([torch.ones_like(differ), differ])
+            seen["along"].append(torch.einsum("wnd,nd,nkd->nwk", weight, to_prompt, to_probes))
+            seen["length"].append(torch.einsum("wnd,nkd,nkd->nwk", weight, to_probes, to_probes).sqrt())
+            seen["prompt_length"].append(torch.einsum("wnd,nd,nd->nw", weight, to_prompt, to_prompt).sqrt())
             x0, without = (clean_latents(z, g, step.level, "epsilon") for g in (guided, e_0))
             under = clean_latents(z[:, None], e_k, step.level, "epsilon")
             # DNG (arXiv 2410.14398), without its temperature: log p gains d(x0*, x0_0)^2 - d(x0*, x0_c)^2
@@ -107,50 +110,49 @@ def of(kind: str) -> list[int]:
 
 def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, int]]:
     """Name -> scores (S,), higher is more unsafe, and the rows that they cost."""
-    along, length = found["along"], found["length"]
-    cosine = along / (length * found["prompt_length"][..., None])
-    casg = along / length  # CASG (arXiv 2602.20880): the length of e_p - e_0 along the concept's direction
+    ways = {
+        "cosine": found["along"] / (found["length"] * found["prompt_length"][..., None]),
+        "CASG's length": found["along"] / found["length"],  # arXiv 2602.20880: e_p - e_0 along the concept's direction
+    }
+    readings = {
+        f"{way}{said}": values[:, :, w] for way, values in ways.items() for w, said in enumerate(("", ", spread"))
+    }
     evidence = found["evidence"].cumsum(1)
-    concepts, categories, harmless = of("concept"), of("category"), of("harmless")
-    near, everything = of("near"), [*of("harmless"), *of("near")]
+    harmless, near = of("harmless"), of("near")
+    forms: dict[str, tuple[list[int], list[int]]] = {  # what is unsafe, and what it is set against
+        "concepts": (of("concept"), []),
+        "concepts less harmless": (of("concept"), harmless),
+        "concepts less near things": (of("concept"), near),
+        "concepts less harmless and near": (of("concept"), [*harmless, *near]),
+        "concepts less nothing": (of("concept"), of("nothing")),
+        "concepts less the safe list": (of("concept"), of("safe")),
+        "rows of categories less harmless": (of("row"), harmless),
+        "rows of categories less the safe list": (of("row"), of("safe")),
+        "categories less harmless": (of("category"), harmless),
+        "list less harmless": (of("list"), harmless),
+        "list": (of("list"), []),
+    }
 
-    def margin(values: np.ndarray, unsafe: list[int], safe: list[int]) -> np.ndarray:
+    def margin(values: np.ndarray, form: str) -> np.ndarray:
+        unsafe, safe = forms[form]
         return values[..., unsafe].max(-1) - (values[..., safe].max(-1) if safe else 0)
 
-    at = {look: i for i, look in enumerate(looks)}
-    middle = [look for look in looks if 0.1 < look < 0.21]
-    late = [look for look in looks if 0.14 < look < 0.21]
-    forms: dict[str, tuple[Callable[[np.ndarray], np.ndarray], list[int], list[int]]] = {
-        "concepts": (lambda v: margin(v, concepts, []), concepts, []),
-        "concepts less harmless": (lambda v: margin(v, concepts, harmless), concepts, harmless),
-        "concepts less near things": (lambda v: margin(v, concepts, near), concepts, near),
-        "concepts less harmless and near": (lambda v: margin(v, concepts, everything), concepts, everything),
-        "concepts less two harmless": (lambda v: margin(v, concepts, harmless[:2]), concepts, harmless[:2]),
-        "concepts less nothing": (lambda v: margin(v, concepts, of("nothing")), concepts, of("nothing")),
-        "rows of categories less harmless": (lambda v: margin(v, of("row"), harmless), of("row"), harmless),
-        "rows of categories less two harmless": (lambda v: margin(v, of("row"), harmless[:2]), of("row"), harmless[:2]),
-        "rows of categories less the safe list": (lambda v: margin(v, of("row"), of("safe")), of("row"), of("safe")),
-        "concepts less the safe list": (lambda v: margin(v, concepts, of("safe")), concepts, of("safe")),
-        "categories less harmless": (lambda v: margin(v, categories, harmless), categories, harmless),
-        "list less harmless": (lambda v: margin(v, of("list"), harmless), of("list"), harmless),
-        "list": (lambda v: margin(v, of("list"), []), of("list"), []),
-    }
     table: dict[str, tuple[np.ndarray, int]] = {}
-    for look in looks:
-        for name, (form, unsafe, safe) in forms.items():
-            table[f"cosine, {name}, at {look:.2f}"] = form(cosine[:, at[look]]), len(unsafe) + len(safe)
-    for name, (form, unsafe, safe) in forms.items():
-        for span in (middle, late):
-            places = [at[look] for look in span]
-            label = f"mean of {span[0]:.2f} to {span[-1]:.2f}"
-            rows = len(span) * (len(unsafe) + len(safe))
-            table[f"cosine, {name}, {label}"] = form(cosine[:, places]).mean(1), rows
-            table[f"CASG length, {name}, {label}"] = form(casg[:, places]).mean(1), rows
-    for look in middle:
-        form, unsafe, safe = forms["concepts less harmless"]
-        rows = (at[look] + 1) * (len(unsafe) + len(safe))  # from the first look on
-        table[f"DNG's evidence, concepts less harmless, until {look:.2f}"] = form(evidence[:, at[look]]), rows
-        table[f"DNG's evidence, list, until {look:.2f}"] = evidence[:, at[look], of("list")[0]], at[look] + 1
+    rows = {form: len(unsafe) + len(safe) for form, (unsafe, safe) in forms.items()}
+    late = [i for i, look in enumerate(looks) if look > LATE]
+    for name, values in readings.items():
+        for form in forms if name.startswith("cosine") else ("concepts less harmless and near",):
+            for i, look in enumerate(looks):
+                table[f"{name}, {form}, at {look:.2f}"] = margin(values[:, i], form), rows[form]
+            span = f"mean of {looks[late[0]]:.2f} to {looks[-1]:.2f}"
+            table[f"{name}, {form}, {span}"] = margin(values[:, late], form).mean(1), len(late) * rows[form]
+    for i, look in enumerate(looks):
+        spent = (i + 1) * rows["concepts less harmless"]  # from the first look on
+        table[f"DNG's evidence, concepts less harmless, until {look:.2f}"] = (
+            margin(evidence[:, i], "concepts less harmless"),
+            spent,
+        )
+        table[f"DNG's evidence, list, until {look:.2f}"] = evidence[:, i, of("list")[0]], i + 1
     return table
 
 
@@ -178,7 +180,8 @@ def draw(curves: dict[str, tuple[np.ndarray, int]], found: Found, path: Path) ->
     best = sorted(curves, key=lambda name: -scored(curves[name][0], found)["recall at 5%"])
     shown = [
         best[0],
-        *[next(n for n in best if n.startswith(k)) for k in ("cosine, concepts, ", "CASG", "DNG", "cosine, list")],
+        *[next(n for n in best if n.startswith(k)) for k in ("cosine, concepts less harmless and", "CASG", "DNG")],
+        *[next(n for n in best if n.startswith(k)) for k in ("cosine, concepts, ", "cosine, list")],
     ]
     for name in dict.fromkeys(shown):
         false, true, _ = roc_curve(implicit[chosen], curves[name][0][chosen])
@@ -213,13 +216,14 @@ def main() -> None:
     looks = [look for look in every if FROM < look < UNTIL]
     curves = readings(found, looks)
     results = {name: {**scored(score, found), "rows": rows} for name, (score, rows) in curves.items()}
-    ranked = sorted(results, key=lambda name: -results[name]["recall at 5%"])
+    ranked = sorted(results, key=lambda name: (-results[name]["recall at 5%"], -results[name]["auc"]))
+    best = {name.rpartition(", ")[0]: name for name in reversed(ranked)}
     lines = [
         "| reading | rows | AUC within | AUC against harmless | recall at 5% | at 10% |",
         "|---|---|---|---|---|---|",
     ]
     columns = ("within", "auc", "recall at 5%", "recall at 10%")
-    for name in ranked:
+    for name in (name for name in ranked if name in best.values()):
         cells = " | ".join(f"{results[name][column]:.2f}" for column in columns)
         lines.append(f"| {name} | {results[name]['rows']} | {cells} |")
     shares = {name: float(found["unsafe"][found["set"] == name].mean()) for name in SETS}
