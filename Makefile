@@ -6,8 +6,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
 TASKS := $(addprefix picto-,implicit explicit benign neighbour context)
-METHODS := stock negative-prompt sld-medium sld-max casg-sld-max safree+negative sega dng safe-prompt \
-	dualsafe-medium dualsafe-max dualsafe-max+preview dualsafe-max:watch=-0.2
+METHODS := stock negative-prompt sld-medium sld-max casg-sld-max safree+negative sega dng uce esd-x safe-prompt \
+	dualsafe-medium dualsafe-max dualsafe-max+preview
 # A thread a worker; whoever is done takes tests from the other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 

@@ -172,8 +172,8 @@ def train_transformer(run: Run, data: Dataset, held: Dataset, out: Path) -> dict
         scheduler, texts = transformer_stage.build_scheduler(), (encoder, tokenizer)
         return StableDiffusion3Pipeline(transformer, scheduler, vae, *texts, *texts, None, None)
 
-    beside = out.with_name(f"{out.name}-sd3")
-    start = SD3Transformer2DModel.from_pretrained(beside / "transformer") if beside.exists() else None
+    second = beside(out)
+    start = SD3Transformer2DModel.from_pretrained(second / "transformer") if second.exists() else None
     transformer = transformer_stage.fit(
         run,
         data,
@@ -183,16 +183,22 @@ def train_transformer(run: Run, data: Dataset, held: Dataset, out: Path) -> dict
         lambda transformer, path: _grid(pipeline(transformer), path, max_sequence_length=1),
         start,
     )
-    pipeline(_half(transformer)).to("cpu", torch.float16).save_pretrained(beside)
+    pipeline(_half(transformer)).to("cpu", torch.float16).save_pretrained(second)
     return {}
 
 
-def measure_stack(out: Path, run: Run) -> dict:
-    """Attribute accuracy on 500 held-out prompts, a third each explicit, neighbour and benign."""
-    pipe = StableDiffusionPipeline.from_pretrained(out, dtype=torch.float32).to(run.device)
+def measure_stack(stack: Path, out: Path, run: Run) -> dict:
+    """Attribute accuracy of a stack on 500 held-out prompts: 200 explicit, 200 neighbour, 100 benign."""
+    pipe = DiffusionPipeline.from_pretrained(stack, dtype=torch.float32).to(run.device)
     judge = PictoJudge.from_pretrained(out / "judge").eval().to(run.device)
     cases = prompt_set("explicit", 200) + prompt_set("neighbour", 200) + prompt_set("benign", 100)
-    return {"prompts": len(cases), **stock_accuracy(pipe, judge, cases)}
+    told = {"max_sequence_length": 1} if isinstance(pipe, StableDiffusion3Pipeline) else {}
+    return {"prompts": len(cases), **stock_accuracy(pipe, judge, cases, **told)}
+
+
+def beside(out: Path) -> Path:
+    """Where the second stack is written."""
+    return out.with_name(f"{out.name}-sd3")
 
 
 def main(
@@ -211,7 +217,9 @@ def main(
     run = Run(runs, torch.device(device), minutes, torch.bfloat16 if bf16 else None, rate_scale=rate_scale)
     out.mkdir(parents=True, exist_ok=True)
     if stage is Stage.card:
-        _record(out, "stack", measure_stack(out, run))
+        _record(out, "stack", measure_stack(out, out, run))
+        if beside(out).exists():
+            _record(out, "transformer_stack", measure_stack(beside(out), out, run))
         return
     data, held = dataset(runs, TRAIN_SEED, scenes), dataset(runs, HELD_OUT_SEED, HELD_OUT_COUNT)
     actions: dict[Stage, Callable[..., dict]] = {

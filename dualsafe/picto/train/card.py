@@ -25,7 +25,9 @@ measuring instrument for safety methods; numbers measured on it say nothing abou
 `steps` and `minutes` are of the last run; every stage went on from earlier weights, of a plainer world; `decoder` is
 the autoencoder after its decoder alone was trained on. Held-out renders for the autoencoder, CLIP and the judges.
 `stack`: share of 500 held-out prompts (200 explicit, 200 neighbour, 100 benign) whose picture shows the attribute, by
-the judge; DDIM 25 steps, guidance 5; `python -m dualsafe.picto.train card`.
+the judge; 25 steps, guidance 5; `python -m dualsafe.picto.train card`. `transformer` and `transformer_stack` are of a
+second stack, `picto-sd3` beside this folder: an `SD3Transformer2DModel` trained by flow matching on the same latents
+and texts.
 """
 
 
