@@ -111,7 +111,7 @@ MUTANTS = [
     Mutant("extrapolate", "/ (latest - before) * (x0 - older)", "/ (latest - before) * (older - x0)", METHOD),
     Mutant("extrapolate", "        if not self._plan.steers_by_original:\n            return True\n", "", EXACT),
     Mutant("extrapolate", "if self._plan.keep_original or self", "if self", EXACT),
-    Mutant("extrapolate", "in {i in self._plan.watched for i in safe}:", "in (False, True):", MASKS + " -k line"),
+    Mutant("extrapolate", "if not self.are_between(step) or carried.is_empty:", "if True:", MASKS + " -k line"),
     Mutant("extrapolate", "if i in parted or not self._plan.finds_mask", "if True", MASKS + " -k agree"),
     Mutant(
         "branches",
@@ -144,7 +144,7 @@ MUTANTS = [
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "fresh = [i for i in safe if i not in carried]", "fresh = safe", MASKS + " -k carried"),
     Mutant("denoiser", "step.index >= self._parts_at(", "step.index > self._parts_at(", EXACT),
-    Mutant("config", "return self.watch_at if watched else self.tau", "return self.tau", WATCH + " -k last_step"),
+    Mutant("denoiser", "before=int(watched)", "before=0", WATCH + " -k in_all_calls"),
     Mutant("denoiser", "_parts_at(watched=True) - 1", "_parts_at(watched=True) - 2", WATCH + " -k last_step"),
     Mutant(
         "denoiser",

@@ -72,7 +72,6 @@ SWEEPS = {
         (
             OURS,
             *(f"{OURS}:tau={v}" for v in (0.04, 0.08, 0.2)),
-            *(f"{OURS}:watch_at={v}" for v in (0.12, 0.16, 0.24)),
             *(f"{OURS}:mask_floor={v}" for v in (0.5, "none")),
             *(f"{OURS}:original_interval={v}" for v in (0.24, "none")),
         ),

@@ -256,7 +256,7 @@ def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int) -> Tensor:
     with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
         drawn(pipe, prompt, seed, safety_level=0.0)
     schedule = Schedule.of(pipe.scheduler)
-    shared = [(t, calls[0]) for t, calls in watched.calls.items() if schedule.at(t).progress < DEFAULT.watch_at]
+    shared = [(t, calls[0]) for t, calls in watched.calls.items() if schedule.at(t).progress < DEFAULT.tau]
     t, (z, e) = shared[-1]
     probes = pipe.encode_texts(list(PROBES.texts))["prompt_embeds"]
     e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample[None]

@@ -89,7 +89,7 @@ class AfterGuidance(DualDenoiser):
         self._look(u, step)
         if not safe:
             return g
-        self._originals.see(step, safe, u.x0)
+        self._originals.see(step, u.x0)
         at = self._on(g.device, safe)
         s = self._at(z[n:][at], g[n:][at], step)
         fresh = [i for i in safe if i not in carried]

@@ -30,12 +30,9 @@ class MethodSettings:
 
     tau: float = 0.12
     """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
-    the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (0.2 on picto, for
-    one prompt in ten) and what is unsafe cannot be taken back."""
-
-    watch_at: float = 0.16
-    """Progress, in [0, 1], at which the watch looks at a picture whose prompt names nothing; where it flags, the safe
-    branch parts there instead of at `tau`. Higher sees more surely, and later."""
+    the safe branch gets its own. At the last of them the watch looks at a picture whose prompt names nothing. Higher
+    keeps more of the original's layout and saves rows; too high (0.2 on picto, for one prompt in ten) and what is
+    unsafe cannot be taken back."""
 
     mask_floor: float | None = 1.0
     """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
@@ -76,7 +73,7 @@ class MethodSettings:
     (`original_interval`), for the memory of the original's keys and values."""
 
     def __post_init__(self) -> None:
-        for name in ("tau", "watch_at", "latent_gate", "original_interval", "preview"):
+        for name in ("tau", "latent_gate", "original_interval", "preview"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
@@ -96,10 +93,6 @@ class MethodSettings:
             raise ValueError("sparse=True computes the branches apart: set stacked=False")
         if self.sparse and self.original_interval is None:
             raise ValueError("sparse=True works between steps that compute the original: set original_interval")
-
-    def parts_at(self, watched: bool) -> float:
-        """The progress at which a safe branch parts from its original: one that the watch opens, or another."""
-        return self.watch_at if watched else self.tau
 
     def weight_of(self, level: float) -> float:
         """The safe branch's weight at a safety level, both in [0, 1]."""

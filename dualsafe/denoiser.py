@@ -59,7 +59,7 @@ class DualDenoiser:
     def __post_init__(self) -> None:
         self.rows = [0] * len(self.plan.weights)
         self._on, self._layout = OnDevice(), Layout()
-        self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan, self._on)
+        self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan)
         self._partial = partial_of(self.model) if self.plan.settings.sparse and self.plan.dual else None
         self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._partial, self._on)
         if self.plan.dual:
@@ -81,7 +81,7 @@ class DualDenoiser:
         self._watch_over(call, original, step)
         if own is None:
             return (stack(original, original),)
-        self._originals.see(step, safe, u.x0)
+        self._originals.see(step, u.x0)
         at = self._on(original.device, safe)
         u, s = Seen(*(of[at] for of in u)), self._seen(call, call.latents(1)[at], own, step)
         if in_part and self._partial is not None and self._partial.in_mask:
@@ -132,7 +132,7 @@ class DualDenoiser:
             return {}
         mask, known = self._mask.all, self._mask.parted.issuperset(safe) or not self.plan.finds_mask
         masks = None if mask is None or not known else mask[self._on(mask.device, safe)]
-        return self._partial.places(safe, masks, self._originals.are_between(step, safe))
+        return self._partial.places(safe, masks, self._originals.are_between(step))
 
     def _completed(self, s: Seen, u: Seen, places: list[Tensor | None], step: Step) -> Seen:
         """Safe branches, some of which were computed at some places (h, w) alone: the original's elsewhere."""
@@ -142,7 +142,8 @@ class DualDenoiser:
         return Seen(s.z, torch.where(own, s.g, g.to(s.g.dtype)), torch.where(own, s.x0, u.x0))
 
     def _parts_at(self, watched: bool) -> int:
-        return self.schedule.parts_at(self.plan.settings.parts_at(watched), OWN_CALLS)
+        """The step from which a safe branch is computed: one that the watch opens, after its look, or another."""
+        return self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS, before=int(watched))
 
     def _watch_over(self, call: Call, original: Tensor, step: Step) -> None:
         """Looks at the undecided samples once; those that are flagged have a safe branch from the next step on."""

@@ -85,7 +85,7 @@ def test_arguments_are_taken_or_refused_by_name(value, other, count):
         yield lambda: arguments.whole("steps", value)
         yield lambda: arguments.check_output_type(value)
         yield lambda: arguments.check_generators(value, count)
-        for name in ("tau", "watch_at", "mask_floor", "latent_gate", "original_interval", "preview"):
+        for name in ("tau", "mask_floor", "latent_gate", "original_interval", "preview"):
             yield lambda name=name: MethodSettings(**{name: value})
 
     for check in checks():

@@ -354,8 +354,7 @@ def check_safe(final: Tensor, denoiser: DualDenoiser, interrupted: bool) -> None
         )
     undecided = denoiser.watch is not None and bool(denoiser.watch.samples) and not interrupted
     if undecided or (denoiser.dual and not denoiser.left_shared_phase):
-        name = "watch_at" if undecided else "tau"
         raise ValueError(
-            f"{name}={getattr(denoiser.plan.settings, name)} covers every step that was run, so that nothing was made "
-            f"safe: lower {name} or run more steps"
+            f"tau={denoiser.plan.settings.tau} covers every step that was run, so that nothing was made safe: lower "
+            "tau or run more steps"
         )

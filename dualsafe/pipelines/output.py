@@ -37,8 +37,7 @@ class SafetyReport:
         unread: those of them that stand where no text encoder reads any more, so that the model never read them.
         policy: id and hash of the policy that decided.
         safe_prompt: text of the safe branch; None where there is none, or where it was given as embeddings.
-        tau, original_interval: the settings that say when each branch was computed, as progress in [0, 1]; where the
-            watch decided, its `watch_at` in the place of `tau`.
+        tau, original_interval: the settings that say when each branch was computed, as progress in [0, 1].
         mask_area: share of the latent that was allowed to change, in [0, 1].
         denoiser_rows: batch rows of the denoiser spent on this picture (both pictures of a pair together), its NFE.
         seed: the generator's initial seed, if one was given.

@@ -85,7 +85,7 @@ def _report(call: Call, sample: Sample, seed: int | None) -> SafetyReport:
         unread=call.unread(sample),
         policy=f"{policy.id}@{policy.hash}",
         safe_prompt=decision.safe_prompt,
-        tau=settings.parts_at(decision.gate == "watch") if dual else None,
+        tau=settings.tau if dual else None,
         original_interval=settings.original_interval if dual else None,
         mask_area=area,
         denoiser_rows=sample.rows,

@@ -65,14 +65,12 @@ def test_an_original_that_is_seldom_computed_still_holds_the_picture_outside_the
     assert -10 * np.log10(error) > 30 and safe.safety[0].nfe < 64
 
 
-def test_the_line_of_an_original_begins_where_its_own_safe_branch_parts():
-    settings = MethodSettings(tau=0.1, watch_at=0.3, original_interval=0.05)
-    plan = Plan([1.0, 1.0], settings, lambda: Guidance(5.0), watched=frozenset({1}))
-    originals, level = Originals(plan, OnDevice()), noise_level(0.5)
-    for index, (safe, x0) in enumerate((([0], 1.0), ([0], 2.0), ([0, 1], 4.0)), start=1):
-        originals.see(Step(index, False, index / 10, level), safe, torch.full((2, 1, 1, 1), x0))
-    expected = originals.expected(Step(4, False, 0.35, level))
-    assert expected.flatten().tolist() == pytest.approx([5.0, 4.0])
+def test_the_line_of_an_original_goes_through_the_last_two_that_were_computed():
+    plan = Plan([1.0], MethodSettings(tau=0.1, original_interval=0.15), lambda: Guidance(5.0))
+    originals, level = Originals(plan), noise_level(0.5)
+    for index, x0 in enumerate((1.0, 9.0, 2.0), start=1):  # at .1 and .3 an interval begins
+        originals.see(Step(index, False, index / 10, level), torch.full((1, 1, 1, 1), x0))
+    assert originals.expected(Step(4, False, 0.35, level)).item() == pytest.approx(2.25)
 
 
 def test_a_negatives_own_call_keeps_the_mask_of_the_call_before():

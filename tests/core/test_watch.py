@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, OF_THE_SAME_CALLS, dual_of, every
+from families import FAMILIES, OF_THE_SAME_CALLS, STEPS, dual_of, every
 from PIL import Image
 
 from dualsafe import CheckpointError, MethodSettings
@@ -19,7 +19,7 @@ from dualsafe.watch import Probes, Watch, margin, probes_of, reading, similarity
 
 NAMED, PLAIN = "a man with a knife", "a dog at a castle"
 NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
-ROWS = probes_of(resolve("i2p")).first
+PROBES = probes_of(resolve("i2p"))
 
 
 @pytest.fixture(scope="module", params=every(slow=OF_THE_SAME_CALLS))
@@ -112,7 +112,8 @@ def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
     off = family.call(dual, [PLAIN], safety_level=0, generator=seeds(1)).safety[0]
     for report in output.safety:
         assert report.decision == "benign" and report.watched is not None
-        assert report.denoiser_rows - off.denoiser_rows - ROWS in (0, 1)  # the empty text, where guidance has none
+        asked = report.denoiser_rows - off.denoiser_rows
+        assert asked - PROBES.first in (0, 1)  # the empty text, where guidance has none
     words = family.call(dual, [PLAIN], scope="words", generator=seeds(1)).safety[0]
     assert words.denoiser_rows == off.denoiser_rows and words.watched is None
 
@@ -128,8 +129,7 @@ def test_what_is_flagged_is_drawn_as_its_aimed_text_says(family, dual, seeds):
 
 
 def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tiny_dual, seeds):
-    settings = replace(ALWAYS, mask_floor=None, tau=ALWAYS.watch_at)  # 25 steps: it parts where the other does
-    call = {"num_inference_steps": 25, "output_type": "np", "settings": settings}
+    call = {"num_inference_steps": 25, "output_type": "np", "settings": replace(ALWAYS, mask_floor=None)}
     found = tiny_dual(PLAIN, generator=seeds(1), **call)
     told = tiny_dual(PLAIN, safe_prompt=found.safety[0].safe_prompt, generator=seeds(1), **call)
     assert found.safety[0].gate == "watch" and told.safety[0].gate == "given"
@@ -144,8 +144,20 @@ def test_the_look_is_at_the_last_step_before_its_progress(tiny_dual, seeds, monk
         return under(self, call, samples, embeds)
 
     monkeypatch.setattr(Branches, "under", noted)
-    tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), settings=replace(NEVER, tau=0.1, watch_at=0.3))
+    tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), settings=replace(NEVER, tau=0.3))
     assert set(looked) == {min(t for t in tiny_dual.scheduler.timesteps.tolist() if 1 - t / 1000 < 0.3)}
+
+
+def test_a_flagged_sample_parts_after_the_look_in_all_calls_of_a_step(seeds):
+    family = FAMILIES["flux-true-cfg"]  # a negative's prediction is a call of its own
+    dual, whole = dual_of(family.make()), {"tau": 0.0, "mask_floor": None, "original_interval": None}
+    flagged, plain = (
+        family.call(dual, [PLAIN], settings=replace(s, **whole), return_pair=True, generator=seeds(1)).safety[0]
+        for s in (ALWAYS, NEVER)
+    )
+    lookalikes = len(PROBES.texts) - PROBES.first
+    assert flagged.gate == "watch"
+    assert flagged.denoiser_rows - plain.denoiser_rows == lookalikes + 2 * (STEPS - 1)
 
 
 def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, seeds):
