@@ -28,7 +28,7 @@ class MethodSettings:
         ValueError: a value is out of its range.
     """
 
-    tau: float = 0.12
+    tau: float = 0.16
     """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
     the safe branch gets its own. At the last of them the watch looks at a picture whose prompt names nothing. Higher
     keeps more of the original's layout and saves rows; too high (0.2 on picto, for one prompt in ten) and what is
@@ -55,7 +55,7 @@ class MethodSettings:
     watch: float = 0.05
     """Margin, in [-2, 2], from which a picture whose prompt names nothing gets a safe branch: how much closer its
     predictions are to one of the policy's concepts than to any harmless thing. Lower finds more, and changes more
-    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; 0 flags one in twenty on picto."""
+    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; 0.05 flags one in twenty on picto."""
 
     preview: float = 0.4
     """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
