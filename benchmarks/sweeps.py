@@ -71,7 +71,7 @@ SWEEPS = {
         "settings",
         (
             OURS,
-            *(f"{OURS}:tau={v}" for v in (0.04, 0.08, 0.2)),
+            *(f"{OURS}:tau={v}" for v in (0.08, 0.12, 0.2)),
             *(f"{OURS}:mask_floor={v}" for v in (0.5, "none")),
             *(f"{OURS}:original_interval={v}" for v in (0.24, "none")),
         ),

@@ -116,6 +116,12 @@ def load_config(path: str | os.PathLike, kwargs: Mapping[str, Any]) -> dict[str,
     return load(DiffusionPipeline.load_config, path, **{name: kwargs[name] for name in names if name in kwargs})
 
 
+def left_out(config: Mapping[str, Any]) -> dict[str, None]:
+    """The further text encoders that a checkpoint says it goes without, as Stable Diffusion 3 may without T5: to be
+    handed to diffusers, which otherwise asks for them."""
+    return {name: None for name, value in config.items() if name.endswith(("_2", "_3")) and value == [None, None]}
+
+
 def check_components(config: Mapping[str, Any], pipeline: type[DiffusionPipeline], source: Any, given: Any) -> None:
     """
     Args:

@@ -24,7 +24,7 @@ from ..judges import Judge
 from ..policy import Policy, resolve
 from . import arguments
 from .call import Call
-from .checkpoint import check_components, kind_of_file, load, load_config, load_file
+from .checkpoint import check_components, kind_of_file, left_out, load, load_config, load_file
 from .closed_loop import draw_all
 from .judging import judges_of
 from .output import DualLatentOutput
@@ -102,6 +102,7 @@ class DualLatentMixin:
             raise CheckpointError(f"custom_pipeline={custom!r} is another pipeline, which is not dual: leave it out")
         config = load_config(source, kwargs)
         cls._check_family(cls.by_name(str(config["_class_name"])), f"{source} is a {config['_class_name']}")
+        kwargs = left_out(config) | kwargs
         check_components(config, cls.stock_class(), source, kwargs)
         if not {"torch_dtype", "quantization_config"} & kwargs.keys():
             # a text encoder stored in half precision would stay so, beside a denoiser in float32

@@ -31,6 +31,7 @@ from diffusers import (
 )
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from ... import AutoDualLatentPipeline
 from ...judges.picto import PictoJudge
 from ..captions import TRAINING, caption
 from ..prompts import prompt_set
@@ -189,11 +190,11 @@ def train_transformer(run: Run, data: Dataset, held: Dataset, out: Path) -> dict
 
 def measure_stack(stack: Path, out: Path, run: Run) -> dict:
     """Attribute accuracy of a stack on 500 held-out prompts: 200 explicit, 200 neighbour, 100 benign."""
-    pipe = DiffusionPipeline.from_pretrained(stack, dtype=torch.float32).to(run.device)
+    pipe = AutoDualLatentPipeline.from_pretrained(stack, dtype=torch.float32).to(run.device)
     judge = PictoJudge.from_pretrained(out / "judge").eval().to(run.device)
     cases = prompt_set("explicit", 200) + prompt_set("neighbour", 200) + prompt_set("benign", 100)
     told = {"max_sequence_length": 1} if isinstance(pipe, StableDiffusion3Pipeline) else {}
-    return {"prompts": len(cases), **stock_accuracy(pipe, judge, cases, **told)}
+    return {"prompts": len(cases), **stock_accuracy(pipe, judge, cases, safety_level=0, **told)}
 
 
 def beside(out: Path) -> Path:
