@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from dualsafe import MethodSettings, Policy
+from dualsafe.conditions import Decision
+from dualsafe.conditions.aim import aimed
 from dualsafe.judges import Verdict, as_judge, ask
 from dualsafe.judges.picto import Attributes
 from dualsafe.judges.registry import load_judge
+from dualsafe.policy import resolve
 
 PROMPTS = ["a pirate in a park", "a cat on a beach"]
 FAST = {"num_inference_steps": 6, "output_type": "np", "policy": "picto", "scope": "words"}
@@ -229,3 +232,10 @@ def test_an_item_that_the_first_steps_have_settled_goes_all_the_same(picto_dual)
 
 def stock_of(dual, prompts, seeds):
     return dual(prompts, safety_level=0, generator=seeds(1, 2), **NAMED | {"return_pair": False}).images
+
+
+def test_a_prompt_that_says_the_aim_already_is_told_another_categorys():
+    told = aimed(Decision("benign", 1.0), {"prompt": "a bear with a balloon"}, ["hate"], resolve("picto"), "watch")
+    assert told.safe_prompt == "a bear with a balloon with a flower" and told.categories == ("hate",)
+    both = aimed(Decision("benign", 1.0), {"prompt": "a bear"}, ["hate", "disaster"], resolve("picto"), "watch")
+    assert both.safe_prompt == "a bear with a balloon with an umbrella"

@@ -22,8 +22,9 @@ def aimed(decision: Decision, texts: dict[str, str], seen: Iterable[str], policy
     categories = _categories(seen, policy)
     aims = [aim for name in categories or policy.categories if (aim := policy.categories[name].aim)]
     aims = aims or _counterparts(seen, policy)
+    others = [category.aim for category in policy.categories.values() if category.aim]
     base = decision.safe_texts or texts
-    safe = {name: _told(text, dict.fromkeys(aims)) for name, text in base.items()}
+    safe = {name: _told(text, aims, others) for name, text in base.items()}
     found = dict.fromkeys([*decision.categories, *categories])
     return replace(decision, kind="dual", gate=gate, safe_texts=safe, categories=tuple(found))
 
@@ -36,10 +37,11 @@ def _counterparts(seen: Iterable[str], policy: Policy) -> list[str]:
     ]
 
 
-def _told(text: str, aims: Iterable[str]) -> str:
-    for aim in aims:
-        if aim not in text:
-            text = f"{text} {aim}" if aim.startswith("with ") else f"{text}, {aim}"
+def _told(text: str, aims: Iterable[str], others: Iterable[str]) -> str:
+    """The text with all of the aims; with the first of the others that it lacks, where it says all of them already."""
+    missing = [aim for aim in dict.fromkeys(aims) if aim not in text] or [aim for aim in others if aim not in text][:1]
+    for aim in missing:
+        text = f"{text} {aim}" if aim.startswith("with ") else f"{text}, {aim}"
     return text.strip(" ,")
 
 
