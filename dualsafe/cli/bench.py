@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from .bar import Bar
 from .failure import Commands, resumable
@@ -211,6 +210,8 @@ def _argument(text: str) -> tuple[str, Any]:
     Raises:
         ValueError: not of that form.
     """
+    import yaml
+
     name, equals, value = text.partition("=")
     try:
         if equals and name:
