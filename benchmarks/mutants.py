@@ -149,7 +149,7 @@ MUTANTS = [
     Mutant(
         "denoiser",
         "u = self._seen(call, call.latents(0), original, step)",
-        "u = self._seen(call, call.latents(0), original, step); self._originals.see(step, self.plan.dual, u.x0)",
+        "u = self._seen(call, call.latents(0), original, step); self._originals.see(step, u.x0)",
         MASKS + " -k seldom",
     ),
     Mutant("denoiser", "            self.rows[i] += rows", "            pass", WATCH + " -k stock"),

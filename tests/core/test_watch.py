@@ -54,7 +54,7 @@ def test_spread_similarity_and_margin_are_their_formulas():
 
 
 def test_probes_that_all_say_the_same_tell_nothing_so_that_a_picture_is_flagged():
-    watch = Watch(Probes(("c", "e"), ("hate",), 2), {"prompt_embeds": torch.arange(2)}, False, 0.0, dict, [0])
+    watch = Watch(Probes(("c", "e"), ("hate",), 2), {"prompt_embeds": torch.arange(2)}, False, 0.1, dict, [0])
     watch.look(torch.ones(1, 3), torch.zeros(1, 3), lambda samples, embeds: torch.ones(1, 2, 3))
     assert watch.found[0].is_flagged
 
