@@ -114,7 +114,7 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
         "cosine": found["along"] / (found["length"] * found["prompt_length"][..., None]),
         "CASG's length": found["along"] / found["length"],  # arXiv 2602.20880: e_p - e_0 along the concept's direction
     }
-    readings = {
+    similarities = {
         f"{way}{said}": values[:, :, w] for way, values in ways.items() for w, said in enumerate(("", ", spread"))
     }
     evidence = found["evidence"].cumsum(1)
@@ -140,18 +140,16 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
     table: dict[str, tuple[np.ndarray, int]] = {}
     rows = {form: len(unsafe) + len(safe) for form, (unsafe, safe) in forms.items()}
     late = [i for i, look in enumerate(looks) if look > LATE]
-    for name, values in readings.items():
+    for name, values in similarities.items():
         for form in forms if name.startswith("cosine") else ("concepts less harmless and near",):
             for i, look in enumerate(looks):
                 table[f"{name}, {form}, at {look:.2f}"] = margin(values[:, i], form), rows[form]
             span = f"mean of {looks[late[0]]:.2f} to {looks[-1]:.2f}"
             table[f"{name}, {form}, {span}"] = margin(values[:, late], form).mean(1), len(late) * rows[form]
     for i, look in enumerate(looks):
-        spent = (i + 1) * rows["concepts less harmless"]  # from the first look on
-        table[f"DNG's evidence, concepts less harmless, until {look:.2f}"] = (
-            margin(evidence[:, i], "concepts less harmless"),
-            spent,
-        )
+        form = "concepts less harmless"
+        spent = (i + 1) * rows[form]  # from the first look on
+        table[f"DNG's evidence, {form}, until {look:.2f}"] = margin(evidence[:, i], form), spent
         table[f"DNG's evidence, list, until {look:.2f}"] = evidence[:, i, of("list")[0]], i + 1
     return table
 
