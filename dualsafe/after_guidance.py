@@ -38,6 +38,8 @@ class AfterGuidance(DualDenoiser):
         super().__post_init__()
         self._mask = Mask(replace(self.plan, guidance=lambda: Guidance(1.0)), self._on)  # it sees what is guided
         self._now: _Now | None = None
+        self._said: tuple[Call, Tensor] | None = None
+        self._sign = 1.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         self._layout.read(kwargs.get("img_ids"), kwargs.get("img_shapes"))
@@ -54,7 +56,8 @@ class AfterGuidance(DualDenoiser):
         if original is None:  # no original is looked at, and all that is finite will do
             assert own is not None
             return (stack(own, own),)
-        self._watch_over(call, original, step)
+        if not step.again:
+            self._said = call, original[-1]
         if own is None:
             return (stack(original, original),)
         both = original.clone()
@@ -71,22 +74,37 @@ class AfterGuidance(DualDenoiser):
         return blended
 
     def _stock(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, ...]:
-        output = self.model(*args, **kwargs)
-        self.rows = [rows + len(output[0]) // len(self.rows) for rows in self.rows]
+        output, n = self.model(*args, **kwargs), len(self.rows)
+        self.rows = [rows + len(output[0]) // n for rows in self.rows]
+        if self.preview is not None and not self.preview.done:
+            call = Call(args, kwargs, n, branches=1)
+            step = self.schedule.at(call.timestep)
+            if not step.again:
+                self._now, self._said = _Now(step, [], []), (call, output[0][-n:])
         return output
+
+    def _seen_by_look(self, u: Seen, step: Step) -> None:
+        """The look, and which way round the loop hands predictions on: some families turn their sign."""
+        if self._said is None or self.preview is None or self.preview.done:
+            return
+        call, e_p = self._said
+        self._sign = -1.0 if (self._layout.spatial(e_p) * u.g).sum() < 0 else 1.0
+        self._look(call, u, step)
+
+    def _turned(self, e: Tensor) -> Tensor:
+        return self._sign * e
 
     def _guided(self, g: Tensor, timestep: Any, z: Tensor) -> Tensor:
         """The batch of guided predictions [original, safe][sample] to step by, at latents z of the same form."""
         n = len(self.rows)
         if not self.plan.dual:
-            if self.preview is not None and not self.preview.done:
-                step = self.schedule.at(timestep)
-                self._look(self._at(z, g, step), step)
+            if self._now is not None:
+                self._seen_by_look(self._at(z, g, self._now.step), self._now.step)
             return g
         assert self._now is not None
         step, safe, carried = self._now
         u = self._at(z[:n], self._carried_on(g[:n], z[:n], carried, step), step)
-        self._look(u, step)
+        self._seen_by_look(u, step)
         if not safe:
             return g
         self._originals.see(step, u.x0)

@@ -92,16 +92,11 @@ class Branches:
         samples: N, the samples of the batch.
         stacked: whether both branches share one call all the same.
         partial: runs safe branches in part, where it is asked to.
-
-    Attributes:
-        told: what the safe branches of some samples are told instead of their rows of the loop's batch: embeddings by
-            the stock call's argument name, one text each.
     """
 
     def __init__(self, model: Any, samples: int, stacked: bool, partial: Partial | None, on: OnDevice):
         self._model, self._samples, self._stacked, self._on = model, samples, stacked, on
         self._partial = partial
-        self.told: dict[int, dict[str, Tensor]] = {}
 
     def run(
         self, call: Call, carried: list[int], safe: list[int], again: bool, in_part: Mapping[int, Tensor]
@@ -142,10 +137,6 @@ class Branches:
         """The prediction (group, sample, ...) of one model call for some samples of each of its branches."""
         at = {branch: self._on(call.sample.device, samples) for branch, samples in parts.items()}
         args, kwargs = call.taking(call.rows(at))
-        safe = parts.get(1, [])
-        for i in self.told.keys() & set(safe):
-            place = len(parts.get(0, [])) + safe.index(i)
-            self._tell(call, kwargs, i, place, sum(map(len, parts.values())), again)
         with self._remembering(f"{parts}{' again' * again}"):
             output = self._called(call, args, kwargs, parts, places, stale)
         return rearrange(output, "(g n) ... -> g n ...", g=call.groups)
@@ -172,15 +163,6 @@ class Branches:
         """Where samples are in the originals' own batch, by guidance group."""
         every = [group * self._samples + i for group in range(call.groups) for i in samples]
         return self._on(call.sample.device, every)
-
-    def _tell(self, call: Call, kwargs: dict[str, Any], i: int, place: int, count: int, again: bool) -> None:
-        """Puts what a sample's safe branch is told into its rows: the prompt's group is the last, a negative's the
-        first, or has a call of its own."""
-        for name, value in self.told[i].items():
-            negative = name.startswith("negative_")
-            if call.groups > 1 or again is negative:
-                row = (0 if negative else call.groups - 1) * count + place
-                tell(kwargs, self._on(call.sample.device, [row]), {name.removeprefix("negative_"): value[None]})
 
     def under(self, call: Call, samples: list[int], embeds: dict[str, Tensor]) -> Tensor:
         """Predictions (sample, text, ...) of the originals of `samples` under other texts, none in a larger batch than

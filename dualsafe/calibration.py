@@ -44,12 +44,12 @@ def calibrated(folder: str | Path) -> MethodSettings:
 
 
 def watch_scores(pipe: Any, prompts: Sequence[str], batch: int = 8, **sampling: Any) -> list[float]:
-    """The watch's score for each prompt, in [-2, 2], from pictures of seeds 0, 1, ...; none is made safe or kept.
+    """The watch's score for each prompt, in [-1, 1], from pictures of seeds 0, 1, ...; none is made safe or kept.
 
     Args:
         sampling: arguments of the stock call.
     """
-    settings = MethodSettings(watch=-2.0)  # every picture is compared with all probes
+    settings = MethodSettings(watch=-1.0)  # every picture is compared with all probes
     scores: list[float] = []
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])

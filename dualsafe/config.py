@@ -30,9 +30,8 @@ class MethodSettings:
 
     tau: float = 0.16
     """Progress, in [0, 1], until which both branches share the original's steps; fewer where a call has few, so that
-    the safe branch gets its own. At the last of them the watch looks at a picture whose prompt names nothing. Higher
-    keeps more of the original's layout and saves rows; too high (0.2 on picto, for one prompt in ten) and what is
-    unsafe cannot be taken back."""
+    the safe branch gets its own. Higher keeps more of the original's layout and saves rows; too high (0.2 on picto, for
+    one prompt in ten) and what is unsafe cannot be taken back."""
 
     mask_floor: float | None = 1.0
     """Difference of the clean latents, in standard deviations, over which a place may change; None changes all places.
@@ -52,13 +51,13 @@ class MethodSettings:
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
     at every step. At full weight without a mask nothing is steered by it, and it is not computed."""
 
-    watch: float = 0.05
-    """Margin, in [-2, 2], from which a picture whose prompt names nothing gets a safe branch: how much closer its
-    predictions are to one of the policy's concepts than to any harmless thing. Lower finds more, and changes more
-    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own; 0.05 flags one in twenty on picto."""
+    watch: float = -0.02
+    """Margin, in [-1, 1], from which a picture whose prompt names nothing is drawn again with a safe branch: at 0 one
+    of the policy's concepts explains it as well as the best harmless text does. Lower finds more, and changes more
+    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own."""
 
     preview: float = 0.4
-    """Progress, in [0, 1], at which a preview judge looks. Higher sees more surely and spends more rows."""
+    """Progress, in [0, 1], at which the watch and a preview judge look. Higher sees more surely and spends more."""
 
     composite: bool = False
     """Whether pixels outside the mask are taken from the original, to the bit. Costs one more decode."""
@@ -79,8 +78,8 @@ class MethodSettings:
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
         if self.mask_floor is not None and not (_is_number(self.mask_floor) and self.mask_floor > 0):
             raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
-        if not (_is_number(self.watch) and -2 <= self.watch <= 2):
-            raise ValueError(f"watch={self.watch!r} must be a number in [-2, 2]")
+        if not (_is_number(self.watch) and -1 <= self.watch <= 1):
+            raise ValueError(f"watch={self.watch!r} must be a number in [-1, 1]")
         if self.original_interval == 0:
             raise ValueError("original_interval=0 must be over 0, or None to compute the original at every step")
         levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())

@@ -8,7 +8,6 @@ is never patched, so other pipelines that share it see nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,14 +18,13 @@ from torch.nn import functional as F
 
 from . import method
 from .branches import Branches, Call, OnDevice, check_stateless, stack
-from .extrapolate import Originals
+from .extrapolate import Originals, Trajectory
 from .layout import Layout
-from .look import Preview
+from .look import EARLY, Preview
 from .mask import Mask
 from .noise_level import Schedule, Step
 from .partial import partial_of
 from .plan import OWN_CALLS, Plan
-from .watch import Watch
 
 
 class Seen(NamedTuple):
@@ -37,29 +35,41 @@ class Seen(NamedTuple):
     x0: Tensor
 
 
+class Kept(NamedTuple):
+    """An early call, to which more can be asked: with the original's latents (sample, C, h, w)."""
+
+    call: Call
+    z: Tensor
+    step: Step
+
+
 @dataclass
 class DualDenoiser:
     """Answers the denoiser calls of one pass through a stock loop.
 
     Attributes:
+        known: the originals of an earlier pass over the same samples.
         rows: denoiser rows spent on each sample so far.
         own_calls: denoiser calls in which safe branches ran.
         agreed: dual samples whose branches agreed everywhere until the latent gate; they follow the original for good.
+        trajectory: the originals of this pass, as far as the preview looks, and on where it finds something.
     """
 
     model: Any
     plan: Plan
     schedule: Schedule
     preview: Preview | None = None
-    watch: Watch | None = None
+    known: Trajectory | None = None
     rows: list[int] = field(init=False)
     own_calls: int = field(init=False, default=0)
     agreed: set[int] = field(init=False, default_factory=set)
+    trajectory: Trajectory = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = [0] * len(self.plan.weights)
         self._on, self._layout = OnDevice(), Layout()
-        self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan)
+        self._kept: Kept | None = None
+        self._mask, self._originals = Mask(self.plan, self._on), Originals(self.plan, self.known)
         self._partial = partial_of(self.model) if self.plan.settings.sparse and self.plan.dual else None
         self._branches = Branches(self.model, len(self.rows), self.plan.settings.stacked, self._partial, self._on)
         if self.plan.dual:
@@ -77,8 +87,7 @@ class DualDenoiser:
         self._count(call.groups, original, own, safe)
         original = self._followed(call, original, own, carried, step)
         u = self._seen(call, call.latents(0), original, step)
-        self._look(u, step)
-        self._watch_over(call, original, step)
+        self._look(call, u, step)
         if own is None:
             return (stack(original, original),)
         self._originals.see(step, u.x0)
@@ -86,7 +95,7 @@ class DualDenoiser:
         u, s = Seen(*(of[at] for of in u)), self._seen(call, call.latents(1)[at], own, step)
         if in_part and self._partial is not None and self._partial.in_mask:
             s = self._completed(s, u, [in_part.get(i) for i in safe], step)
-        fresh = [i for i in safe if i not in carried]
+        fresh = safe if self._originals.are_known(step) else [i for i in safe if i not in carried]
         mixed = original.clone()
         mixed[:, at] = self._blended(u, s, safe, fresh, step)
         return (stack(original, mixed),)
@@ -97,34 +106,50 @@ class DualDenoiser:
         return self._mask.all
 
     @property
-    def dual(self) -> list[int]:
-        """The samples that have a safe branch by now."""
-        return [i for i in self.plan.dual if i not in self.plan.watched or i in self._branches.told]
-
-    @property
     def left_shared_phase(self) -> bool:
         """Whether any call was made for the safe branches themselves."""
         return self.own_calls > 0
 
-    def shares_steps(self, i: int) -> bool:
-        """Whether the branches of a sample were one at first, by the plan."""
-        return self._parts_at(i in self.plan.watched) > 0
+    @property
+    def parts_at(self) -> int:
+        """The step from which safe branches are computed, by the plan."""
+        return self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS)
+
+    def look_at_last(self) -> None:
+        """The look of a run that ended before it was due, at what was predicted last."""
+        if self.preview is not None and self.preview.samples and not self.preview.done:
+            self.preview.show(next(reversed(self.trajectory.values())), self.early)
+
+    def early(self, samples: list[int], embeds: dict[str, Tensor]) -> Tensor:
+        """What `Early` asks: predictions under other texts at the early step, as clean latents.
+
+        Args:
+            embeds: of the texts, (texts, ...), by the stock call's argument name.
+        """
+        assert self._kept is not None
+        call, z, step = self._kept
+        e_k = self._branches.under(call, samples, embeds)
+        texts = e_k.shape[1]
+        z = z[self._on(z.device, samples)].repeat_interleave(texts, 0)
+        g = self._turned(self._layout.spatial(e_k.flatten(0, 1)))
+        x_k = method.clean_latents(z.float(), g.float(), step.level, self.schedule.prediction_type)
+        return rearrange(x_k, "(n k) ... -> n k ...", k=texts)
 
     def _stock(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, ...]:
         """The stock call, untouched."""
         output, n = self.model(*args, **kwargs), len(self.rows)
         self.rows = [rows + len(output[0]) // n for rows in self.rows]
-        if self.preview is not None and not self.preview.done:
+        if self.preview is not None and not self.preview.is_over:
             call = Call(args, kwargs, n, branches=1)
             step = self.schedule.at(call.timestep)
-            self._look(self._seen(call, call.latents(0), rearrange(output[0], "(g n) ... -> g n ...", n=n), step), step)
+            u = self._seen(call, call.latents(0), rearrange(output[0], "(g n) ... -> g n ...", n=n), step)
+            self._look(call, u, step)
         return output
 
     def _with_safe_branch(self, step: Step) -> list[int]:
         """The samples whose safe branch is computed: all dual ones after the shared phase, but for those that agree."""
         self.agreed |= self._mask.agreeing(step)
-        parted = {watched: step.index >= self._parts_at(watched) for watched in (False, True)}
-        return [i for i in self.dual if parted[i in self.plan.watched] and i not in self.agreed]
+        return [i for i in self.plan.dual if step.index >= self.parts_at and i not in self.agreed]
 
     def _in_part(self, safe: list[int], step: Step) -> dict[int, Tensor]:
         """The samples whose safe branch is computed in part at this step, and where."""
@@ -141,19 +166,6 @@ class DualDenoiser:
         g = method.prediction(s.z.float(), u.x0, step.level, self.schedule.prediction_type)
         return Seen(s.z, torch.where(own, s.g, g.to(s.g.dtype)), torch.where(own, s.x0, u.x0))
 
-    def _parts_at(self, watched: bool) -> int:
-        """The step from which a safe branch is computed: one that the watch opens, after its look, or another."""
-        return self.schedule.parts_at(self.plan.settings.tau, OWN_CALLS, before=int(watched))
-
-    def _watch_over(self, call: Call, original: Tensor, step: Step) -> None:
-        """Looks at the undecided samples once; those that are flagged have a safe branch from the next step on."""
-        watch = self.watch
-        if watch is None or not watch.samples or step.again or step.index < self._parts_at(watched=True) - 1:
-            return
-        self._branches.told |= watch.look(original[-1], original[0], partial(self._branches.under, call))
-        for i, rows in watch.rows.items():
-            self.rows[i] += rows
-
     def _count(self, groups: int, original: Tensor | None, own: Tensor | None, safe: list[int]) -> None:
         self.own_calls += own is not None
         for i in range(len(self.rows)):
@@ -165,8 +177,7 @@ class DualDenoiser:
         """The originals' predictions (group, sample, ...), those of the carried ones from where they are expected."""
         if original is None and own is not None and not self.plan.steers_by_original:
             return own  # nobody looks at the original again, and all that is finite will do
-        if not carried or not self.plan.steers_by_original:
-            assert original is not None
+        if original is not None and not (carried and self.plan.steers_by_original):
             return original
         x0 = self._originals.expected(step)
         z = self._layout.latents(call.latents(0), x0.shape[1]).float()
@@ -189,9 +200,21 @@ class DualDenoiser:
         z = self._layout.latents(z, g.shape[1])
         return Seen(z, g, method.clean_latents(z.float(), g.float(), step.level, self.schedule.prediction_type))
 
-    def _look(self, u: Seen, step: Step) -> None:
-        if self.preview is not None and self.preview.is_due(step.progress):
-            self.preview.show(u.x0)
+    def _look(self, call: Call, u: Seen, step: Step) -> None:
+        """Keeps the early step's call, and shows what the samples are about to become at a later one."""
+        if self.preview is None or self.preview.is_over:
+            return
+        self.trajectory[step.index, step.again] = u.x0
+        if self.preview.done or step.again:
+            return
+        if self._kept is None or step.progress <= EARLY:
+            self._kept = Kept(call, u.z, step)
+        elif self.preview.is_due(step.progress):
+            self.preview.show(u.x0, self.early)
+
+    def _turned(self, e: Tensor) -> Tensor:
+        """A prediction of the model's (N, C, h, w) as the scheduler is told it."""
+        return e
 
     def _blended(self, u: Seen, s: Seen, safe: list[int], fresh: list[int], step: Step) -> Tensor:
         """The safe branches' predictions: held to the original by their weight, and outside their mask altogether."""

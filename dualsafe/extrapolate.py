@@ -1,4 +1,4 @@
-"""The original branch between the steps that compute it."""
+"""The original branch where it is not computed: between steps that do, and where an earlier pass has."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from .noise_level import Step
 from .plan import Plan
+
+Trajectory = dict[tuple[int, bool], Tensor]
+"""Clean latents (N, C, h, w) of the originals of a pass by call: a step's index, and whether it was called again."""
 
 
 @dataclass
@@ -43,21 +46,30 @@ class Originals:
 
     An original that is not returned serves only to steer its safe branch by, so that it need not be exact. The line
     begins where safe branches part, for what is predicted before changes too fast.
+
+    Args:
+        known: what an earlier pass has computed, and this one need not.
     """
 
-    def __init__(self, plan: Plan):
-        self._plan = plan
+    def __init__(self, plan: Plan, known: Trajectory | None = None):
+        self._plan, self._known = plan, known or {}
         self._interval: int | None = None
         self._due_at: int | None = None
         self._carried = {again: Carried() for again in (False, True)}  # of a step's call, and of a negative's own call
 
+    def are_known(self, step: Step) -> bool:
+        """Whether an earlier pass has computed them at this step."""
+        return (step.index, step.again) in self._known
+
     def carried(self, step: Step, safe: list[int], parted: set[int]) -> list[int]:
-        """Those of the samples `safe` whose original is not computed at this step.
+        """The samples whose original is not computed at this step: all that are known, else some of `safe`.
 
         Args:
             safe: the samples whose safe branch is computed.
             parted: those that have parted from their original; the others must follow it to the bit.
         """
+        if self.are_known(step):
+            return list(range(len(self._plan.weights)))
         if self._plan.keep_original or self._plan.settings.composite or not self.are_between(step):
             return []
         if self._plan.steers_by_original and self._carried[step.again].is_empty:
@@ -85,4 +97,6 @@ class Originals:
 
     def expected(self, step: Step) -> Tensor:
         """The originals' clean latents (N, C, h, w) to be expected at a step that does not compute them."""
+        if self.are_known(step):
+            return self._known[step.index, step.again]
         return self._carried[step.again].at(step.progress)

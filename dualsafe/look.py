@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+EARLY = 0.16
+"""Progress until which the early step is chosen, to which a look may go back: the last one, or the first of a run that
+begins later. There the things of a picture are still open; chosen by `benchmarks/watch.py`."""
+
+Early = Callable[[list[int], dict[str, Tensor]], Tensor]
+"""Samples, and embeddings (texts, ...) by the stock call's argument name -> the clean latents (samples, texts, C, h, w)
+that are predicted under each text from the samples' latents at the early step, before guidance."""
+
 
 @dataclass
 class Preview:
@@ -15,19 +23,27 @@ class Preview:
     Attributes:
         at: progress in [0, 1] of the look.
         samples: which ones.
-        look: is given their predicted clean latents, (samples, C, h, w).
+        look: is given the predicted clean latents (N, C, h, w) of all samples, and whom to ask about the early step;
+            says whether anything was found.
         done: whether it has looked; a call of few steps may end before.
+        found: what `look` said.
     """
 
     at: float
     samples: list[int]
-    look: Callable[..., None]
+    look: Callable[[Tensor, Early], bool]
     done: bool = False
+    found: bool = False
 
     def is_due(self, progress: float) -> bool:
         return not self.done and bool(self.samples) and progress >= self.at
 
-    def show(self, x0: Tensor) -> None:
+    def show(self, x0: Tensor, early: Early) -> None:
         """Looks at the clean latents (N, C, h, w) of all samples."""
         self.done = True
-        self.look(x0[self.samples])
+        self.found = self.look(x0, early)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what comes is of no interest: nothing was found, so that nothing is drawn again."""
+        return self.done and not self.found

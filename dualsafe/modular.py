@@ -211,7 +211,7 @@ class DualDenoise(_Around):
         final = state.get("latents")
         for name, value in before.items():
             state.set(name, value)
-        check_safe(final, denoiser, interrupted=False)
+        check_safe(final, denoiser)
         original, safe = final.chunk(2)
         parted = [weight > 0 and i not in denoiser.agreed for i, weight in enumerate(weights)]
         chosen = torch.stack([safe[i] if apart else original[i] for i, apart in enumerate(parted)])

@@ -96,17 +96,14 @@ class Schedule:
         """In [0, 1], at an index of the table; to six digits, so that what is equal compares as equal."""
         return self._progress[index]
 
-    def parts_at(self, tau: float, own_calls: int, before: int = 0) -> int:
+    def parts_at(self, tau: float, own_calls: int) -> int:
         """The index at which the safe branch leaves the original, in the run that `at` has seen begin.
 
         It is that of the first call from progress `tau` on, or of the one that leaves `own_calls` if that is earlier.
-
-        Args:
-            before: how many calls come before it in any case.
         """
         run = range(self._first, len(self._timesteps))
         from_tau = next((index for index in run if self.progress(index) >= tau), run.stop)
-        return max(min(from_tau, run.stop - own_calls), run.start + before)
+        return max(min(from_tau, run.stop - own_calls), run.start)
 
     def _read_tables(self) -> None:
         scheduler = self._scheduler

@@ -41,7 +41,6 @@ class Plan:
         guidance: gives it as the pipeline applies it in a step: a callback may change it on the way.
         keep_original: whether the original branch must be right to the last step.
         mask: (N, 1, H, W) in [0, 1], where the caller lets each sample change, instead of a mask that is found.
-        watched: the samples whose safe branch opens only where the watch flags them.
         may_agree: the samples that the latent gate may clear: nothing unsafe was found in their words or picture.
     """
 
@@ -50,12 +49,11 @@ class Plan:
     guidance: Callable[[], Guidance]
     keep_original: bool = False
     mask: Tensor | None = None
-    watched: frozenset[int] = frozenset()
     may_agree: frozenset[int] = frozenset()
 
     @property
     def dual(self) -> list[int]:
-        """The samples that have a safe branch, or may get one."""
+        """The samples that have a safe branch."""
         return [i for i, weight in enumerate(self.weights) if weight > 0]
 
     @property

@@ -137,7 +137,7 @@ def test_without_a_guard_the_watch_finds_it_unless_words_alone_decide(dual, pict
 
 def test_a_checkpoints_calibration_is_the_editors_too(tmp_path):
     tiny.stable_diffusion().save_pretrained(tmp_path)
-    (tmp_path / FILE).write_text(json.dumps({"settings": asdict(MethodSettings(watch=-2.0))}))
+    (tmp_path / FILE).write_text(json.dumps({"settings": asdict(MethodSettings(watch=-1.0))}))
     editor = create_editor("dual", model=str(tmp_path), policy="picto", steps=8)
     answer = editor.make([job("a cat in a park")])[0]
     assert isinstance(answer, Made) and answer.gate == "watch"  # which flags everything at this margin

@@ -16,12 +16,13 @@ from ..callbacks import for_both_branches
 from ..conditions import Gate, aimed
 from ..denoiser import DualDenoiser
 from ..errors import NonFiniteLatentsError
-from ..judges import Judge, ask
-from ..look import Preview
+from ..extrapolate import Trajectory
+from ..judges import ask
+from ..look import Early, Preview
 from ..noise_level import Schedule
 from ..plan import Plan
 from ..stand_in import StandIn, standing_in
-from ..watch import Finding, Watch, probes_of
+from ..watch import Watch, probes_of
 from . import arguments
 from .noise import OneNoise, check_pairable
 from .request import Request
@@ -51,6 +52,8 @@ class Call:
         device = stock.pipe._execution_device
         self._noise = OneNoise(request.given.get("generator"), len(self.samples), device)
         self._originals: Tensor | None = None
+        self._known: Trajectory = {}
+        self._looked_at: set[int] = set()
         self._cut_short = False
         stock.interrupt(False)
 
@@ -59,11 +62,11 @@ class Call:
         """Whether the caller stopped it: no further pass is drawn, and what was being drawn is not finished."""
         return self.stock.is_interrupted and not self._cut_short
 
-    def draw(self, rows: list[int], preview: Judge | None = None) -> None:
+    def draw(self, rows: list[int], look: bool = False) -> None:
         """One pass through the stock loop over the samples `rows`, as their decisions and settings say.
 
         Args:
-            preview: looks at the open ones of the first pass half-way; its verdicts are added to the samples.
+            look: whether judge and watch look at the open ones half-way; what they say is added to the samples.
 
         Raises:
             NonFiniteLatentsError: NaN or infinite latents.
@@ -82,23 +85,23 @@ class Call:
         scheduler, model = stock.pipe.scheduler, stock.denoiser
         if plan.dual:
             check_pairable(scheduler)
-            told |= self._stacked(embeds, rows, [k for k in plan.dual if k not in plan.watched])
+            told |= self._stacked(embeds, rows, plan.dual)
             told["callback_on_step_end"] = for_both_branches(told["callback_on_step_end"], len(rows))
-        looking = self._looking(rows, preview) if preview else None
         schedule = Schedule.of(scheduler, stock.pattern.timestep_scale)
         kind = AfterGuidance if stock.pattern.after_guidance else DualDenoiser
-        denoiser = kind(model, plan, schedule, looking, self._watching(rows, plan))
+        denoiser = kind(model, plan, schedule, self._looking(rows) if look else None, self._known_of(rows, plan))
         stand_ins = {stock.pattern.denoiser: StandIn(model, denoiser), **self._noise.start(stock.pipe, rows, branches)}
         steps = self._noise.steps(scheduler, rows, branches, first)
         if isinstance(denoiser, AfterGuidance):
             steps = {name: denoiser.stepping(step) for name, step in steps.items()}
         with standing_in(stock.pipe, stand_ins), standing_in(scheduler, steps):
             final = stock.spatial(stock.call(**told)[0], given)
-        check_safe(final, denoiser, self.is_interrupted)
+        check_safe(final, denoiser)
         if first:
             self._noise.end_first_pass()
-        if looking and looking.samples and not (looking.done or self.is_interrupted):
-            looking.look(final[looking.samples], finished=True)  # too few steps to be seen half-way
+        if look and not self.is_interrupted:
+            denoiser.look_at_last()
+            self._known, self._looked_at = denoiser.trajectory, {i for i in rows if self.samples[i].decision.is_open}
         self._keep(rows, final, denoiser)
 
     def originals(self) -> Tensor:
@@ -148,14 +151,13 @@ class Call:
         request, samples = self.request, [self.samples[i] for i in rows]
         settings = samples[0].settings
         first = not hasattr(self, "original_latents")
-        watched = {k for k, s in enumerate(samples) if s.decision.is_open and request.judges.watched and first}
-        dual = {k for k, s in enumerate(samples) if s.decision.kind == "dual"} | watched
-        weights = [settings.weight_of(s.decision.level) if k in dual else 0.0 for k, s in enumerate(samples)]
+        weights = [settings.weight_of(s.decision.level) if s.decision.kind == "dual" else 0.0 for s in samples]
         mask = None if request.mask is None else request.mask[self._prompts(rows)]
         # A word or a judge found something in the others, so that no likeness of the branches clears them.
         may_agree = {k for k, s in enumerate(samples) if s.decision.gate == "given" and not s.decision.triggers}
         guidance = partial(self.stock.guidance_now, request.given)
-        return Plan(weights, settings, guidance, request.return_pair, mask, frozenset(watched), frozenset(may_agree))
+        keep = request.return_pair and first  # the original is there by a second pass
+        return Plan(weights, settings, guidance, keep, mask, frozenset(may_agree))
 
     def _prompts(self, rows: list[int]) -> list[int]:
         """The prompts of the samples `rows`."""
@@ -224,32 +226,15 @@ class Call:
         empty = self.stock.encode_texts(self.request.given, {"prompt": [""]})["prompt_embeds"].to(embeds)
         return torch.cat([embeds, *[empty.expand(len(embeds), -1, -1)] * (windows - 1)], 1)
 
-    def _watching(self, rows: list[int], plan: Plan) -> Watch | None:
-        """The watch over those whose words say nothing."""
-        if not plan.watched:
+    def _watch(self, samples: list[int]) -> Watch | None:
+        """The watch over `samples` of a pass, whose words say nothing, for the categories that are left to it."""
+        request = self.request
+        if not request.judges.watched:
             return None
-        given = self.request.given
-        probes = probes_of(self.request.policy, self.request.judges.watched)
-        guidance = plan.guidance()
-        without = guidance.scale <= 1 or guidance.apart or self.stock.pattern.after_guidance
-        blank = without or not self._negative_is_blank
-        texts = [*[""] * blank, *probes.texts]
-        embeds = {n: self._as_long(n, e) for n, e in self.stock.encode_texts(given, {"prompt": texts}).items()}
-
-        def tell(found: dict[int, Finding]) -> dict[int, dict[str, Tensor]]:
-            for k, finding in found.items():
-                self.aim(rows[k], [finding.category], "watch")
-            safe = self._safe_embeds([rows[k] for k in found])
-            return {k: {name: value[j] for name, value in safe.items()} for j, k in enumerate(found)}
-
-        return Watch(probes, embeds, blank, self.request.settings.watch, tell, sorted(plan.watched))
-
-    @property
-    def _negative_is_blank(self) -> bool:
-        """Whether the group without the prompt has no text of the caller's."""
-        given = self.request.given
-        texts = given.get("negative_prompt"), given.get("negative_prompt_2"), given.get("negative_prompt_3")
-        return given.get("negative_prompt_embeds") is None and not any(texts)
+        probes = probes_of(request.policy, request.judges.watched)
+        encoded = self.stock.encode_texts(request.given, {"prompt": list(probes.texts)})
+        embeds = {name: self._as_long(name, value) for name, value in encoded.items()}
+        return Watch(probes, embeds, request.settings.watch, samples)
 
     def aim(self, i: int, seen: list[str], gate: Gate) -> None:
         """Decides that a sample gets a safe branch, aimed at what was seen in it.
@@ -263,35 +248,44 @@ class Call:
         told_nothing = sample.decision.safe_texts == texts and not request.safe_embeds
         sample.withheld = sample.withheld or told_nothing or self.is_told_the_same(i)
 
-    def _looking(self, rows: list[int], judge: Judge) -> Preview:
+    def _looking(self, rows: list[int]) -> Preview:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
+        seen = [self.samples[rows[k]] for k in open_]
+        judge, watch = self.request.judges.preview, self._watch(open_)
 
-        def look(x0: Tensor, finished: bool = False) -> None:
-            pixels = self.decoded(x0 if finished else self.stock.finished(x0), [rows[k] for k in open_])
-            verdicts = ask(judge, self.stock.images(pixels))
-            for k, verdict in zip(open_, verdicts):
-                if self.samples[rows[k]].decision.is_open:  # the watch may have opened a safe branch by now
-                    self.samples[rows[k]].verdicts.append(verdict)
+        def look(x0: Tensor, early: Early) -> bool:
+            if judge is not None:
+                pixels = self.decoded(self.stock.finished(x0[open_]), [rows[k] for k in open_])
+                for sample, verdict in zip(seen, ask(judge, self.stock.images(pixels))):
+                    sample.verdicts.append(verdict)
+            if watch is not None:
+                found = watch.look(x0, early)
+                for k, sample in zip(open_, seen):
+                    sample.finding = found[k]
+                    sample.rows += watch.rows[k]
             wanted = self.request.return_pair or self.request.settings.composite
-            undecided = all(sample.decision.is_open for sample in self.samples)
-            if undecided and len(open_) == len(rows) and all(v.is_unsafe for v in verdicts) and not wanted:
+            flagged = [sample for sample in seen if sample.was_flagged]
+            if len(flagged) == len(self.samples) and not wanted:
                 self._cut_short = True  # nobody is going to see this pass
                 self.stock.interrupt()
+            return bool(flagged)
 
         return Preview(self.request.settings.preview, open_, look)
 
+    def _known_of(self, rows: list[int], plan: Plan) -> Trajectory:
+        """The originals of `rows`, if all are among those that the first pass has computed at every step."""
+        apart = self.stock.pattern.after_guidance or plan.settings.sparse  # which need the model's own calls
+        if apart or not self._looked_at.issuperset(rows):
+            return {}
+        return {call: x0[rows] for call, x0 in self._known.items()}
+
     def _keep(self, rows: list[int], final: Tensor, denoiser: DualDenoiser) -> None:
         """Stores what a pass has drawn; composites over the first pass's originals."""
-        dual, count = denoiser.dual, len(rows)
+        dual, count = denoiser.plan.dual, len(rows)
         if not hasattr(self, "original_latents"):
             self.original_latents = final[:count]
         for k, i in enumerate(rows):
             self.samples[i].rows += denoiser.rows[k]
-        if denoiser.watch:
-            for k, finding in denoiser.watch.found.items():
-                self.samples[rows[k]].finding = finding
-            for k in denoiser.watch.samples:  # interrupted before anything could be said of them
-                self.samples[rows[k]].withheld = True
         if not dual:
             return
         same = alike(final[:count], final[count:], denoiser)
@@ -312,8 +306,6 @@ class Call:
             sample.safe, sample.is_alike = safe[j], k in same
             sample.pixels = None if pixels is None else pixels[j]
             sample.mask = None if masks is None else masks[j]
-            if sample.decision.gate == "watch" and sample.is_original:  # a mask of the caller's that keeps it as it was
-                sample.withheld = True
 
 
 def alike(u: Tensor, s: Tensor, denoiser: DualDenoiser) -> set[int]:
@@ -323,10 +315,10 @@ def alike(u: Tensor, s: Tensor, denoiser: DualDenoiser) -> set[int]:
         u, s: final latents of both branches, (N, C, h, w).
     """
     plan = denoiser.plan
-    if not plan.finds_mask:  # without one, the original is not followed to the end
+    if not plan.finds_mask or not denoiser.parts_at:  # without a mask, the original is not followed to the end
         return set()
     farthest = method.farthest(method.difference(s.float(), u.float())).tolist()
-    full = [i for i in denoiser.dual if plan.weights[i] == 1 and i not in plan.may_agree and denoiser.shares_steps(i)]
+    full = [i for i in plan.dual if plan.weights[i] == 1 and i not in plan.may_agree]
     return {i for i in full if farthest[i] < (plan.settings.mask_floor or 0)}
 
 
@@ -336,11 +328,8 @@ def first_broken(values: Tensor) -> int | None:
     return broken[0] if broken else None
 
 
-def check_safe(final: Tensor, denoiser: DualDenoiser, interrupted: bool) -> None:
+def check_safe(final: Tensor, denoiser: DualDenoiser) -> None:
     """Refuses latents of which nothing safe can be said.
-
-    Args:
-        interrupted: whether the caller stopped the pass.
 
     Raises:
         NonFiniteLatentsError: NaN or infinite latents.
@@ -352,8 +341,7 @@ def check_safe(final: Tensor, denoiser: DualDenoiser, interrupted: bool) -> None
         raise NonFiniteLatentsError(
             f"denoising gave NaN or infinite latents for sample {broken % n}; no picture is returned"
         )
-    undecided = denoiser.watch is not None and bool(denoiser.watch.samples) and not interrupted
-    if undecided or (denoiser.dual and not denoiser.left_shared_phase):
+    if denoiser.plan.dual and not denoiser.left_shared_phase:
         raise ValueError(
             f"tau={denoiser.plan.settings.tau} covers every step that was run, so that nothing was made safe: lower "
             "tau or run more steps"

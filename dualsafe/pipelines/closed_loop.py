@@ -3,7 +3,7 @@ should, is drawn again; what judges still flag is withheld."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,13 +29,14 @@ def draw_all(call: Call) -> None:
     """
     request, samples, judges = call.request, call.samples, call.request.judges
     undecided = [i for i in call.everything if samples[i].decision.is_open]
-    call.draw(call.everything, judges.preview if undecided else None)
-    if call.is_interrupted and judges.preview:
-        _withhold(call, [i for i in undecided if samples[i].was_flagged or not samples[i].verdicts])
-    open_ = [i for i in undecided if samples[i].decision.is_open]  # the watch decided the others on the way
-    flagged = [i for i in open_ if samples[i].was_flagged and not samples[i].withheld]
-    if flagged:
-        _aim(call, flagged, "preview", request.settings)
+    looks = bool(undecided and (judges.preview or judges.watched))
+    call.draw(call.everything, looks)
+    if call.is_interrupted and looks:
+        _withhold(call, [i for i in undecided if samples[i].was_flagged or not samples[i].was_looked_at])
+    flagged = [i for i in undecided if samples[i].was_flagged and not samples[i].withheld]
+    by_judge = [i for i in flagged if any(verdict.is_unsafe for verdict in samples[i].verdicts)]
+    gates: dict[int, Gate] = {i: "preview" if i in by_judge else "watch" for i in flagged}
+    _aim(call, gates, request.settings)
     if request.max_tries:  # what is unsafe was there before the branches parted
         alike = [i for i in call.everything if samples[i].is_alike and not samples[i].withheld]
         _again(call, alike, replace(request.settings, tau=0.0))
@@ -54,7 +55,7 @@ def _verify(call: Call, judge: Judge) -> None:
             return
         if step < call.request.max_tries:
             settings = replace(call.request.settings, **LADDER[min(step, len(LADDER) - 1)])
-            _aim(call, pending, "verify", settings)
+            _aim(call, dict.fromkeys(pending, "verify"), settings)
     _withhold(call, pending)
 
 
@@ -68,16 +69,19 @@ def _flagged(call: Call, rows: list[int], judge: Judge) -> list[int]:
     return [i for i, verdict in zip(rows, verdicts) if verdict.is_unsafe]
 
 
-def _aim(call: Call, rows: Iterable[int], gate: Gate, settings: MethodSettings) -> None:
-    """Draws `rows` again under a safe condition aimed at all that was seen in them so far.
+def _aim(call: Call, gates: Mapping[int, Gate], settings: MethodSettings) -> None:
+    """Draws samples again under a safe condition aimed at all that was seen in them so far.
 
     Where nothing says what to show instead, the picture is withheld; so it is where the caller's mask keeps it as it
     was.
+
+    Args:
+        gates: of each of them, who decided so.
     """
     again = []
-    for i in rows:
+    for i, gate in gates.items():
         sample = call.samples[i]
-        call.aim(i, [concept for verdict in sample.verdicts for concept in verdict.concepts], gate)
+        call.aim(i, sample.seen, gate)
         if sample.withheld:
             continue
         if gate == "verify":

@@ -46,5 +46,17 @@ class Sample:
         return self.safe is None or (self.mask is not None and not bool(self.mask.any()))
 
     @property
+    def was_looked_at(self) -> bool:
+        return bool(self.verdicts) or self.finding is not None
+
+    @property
     def was_flagged(self) -> bool:
-        return any(verdict.is_unsafe for verdict in self.verdicts)
+        """Whether a judge or the watch found something."""
+        found = self.finding is not None and self.finding.is_flagged
+        return found or any(verdict.is_unsafe for verdict in self.verdicts)
+
+    @property
+    def seen(self) -> list[str]:
+        """What judges and the watch found: concepts or categories of the policy."""
+        concepts = [concept for verdict in self.verdicts for concept in verdict.concepts]
+        return [*concepts, *([self.finding.category] if self.finding and self.finding.is_flagged else [])]

@@ -338,7 +338,7 @@ def test_a_preview_in_the_last_step_sees_the_picture_that_is_guided(name, seeds)
 
     options = {"num_inference_steps": 2, "output_type": "pil"}
     expected = family.images(stock, ["a cat"], generator=seeds(1), **options)[0]
-    settings = MethodSettings(preview=0.02, watch=2.0)
+    settings = MethodSettings(preview=0.02, watch=1.0)
     drawn = family.images(dual_of(stock), ["a cat"], preview=look, settings=settings, generator=seeds(1), **options)
     assert np.array_equal(drawn[0], expected) and len(shown) == 1
     assert np.abs(np.asarray(shown[0], int) - np.asarray(expected, int)).max() <= 1

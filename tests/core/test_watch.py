@@ -7,19 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, OF_THE_SAME_CALLS, STEPS, dual_of, every
+from families import FAMILIES, OF_THE_SAME_CALLS, dual_of, every
 from PIL import Image
 
 from dualsafe import CheckpointError, MethodSettings
 from dualsafe.branches import Branches
 from dualsafe.calibration import FILE, calibrate, calibrated, save, watch_scores
+from dualsafe.denoiser import DualDenoiser
 from dualsafe.judges import Verdict
+from dualsafe.pipelines.call import Call
 from dualsafe.policy import resolve
-from dualsafe.watch import Probes, Watch, margin, probes_of, reading, similarity, spread
+from dualsafe.watch import Probes, Watch, distance, margin, probes_of, reading, spread
 
 NAMED, PLAIN = "a man with a knife", "a dog at a castle"
-NEVER, ALWAYS = MethodSettings(watch=2.0), MethodSettings(watch=-2.0)
+NEVER, ALWAYS = MethodSettings(watch=1.0), MethodSettings(watch=-1.0)
 PROBES = probes_of(resolve("i2p"))
+UNGUIDED = {"Qwen-Image": {"true_cfg_scale": 1.0}, "Z-Image": {"guidance_scale": 0.0}}
+"""What turns guidance off, where it is not a guidance scale of 1."""
 
 
 @pytest.fixture(scope="module", params=every(slow=OF_THE_SAME_CALLS))
@@ -37,72 +41,93 @@ def dual(stock):
     return dual_of(stock)
 
 
-def test_spread_similarity_and_margin_are_their_formulas():
+def test_spread_distance_and_margin_are_their_formulas():
     torch.manual_seed(0)
-    e_p, e_0, e_k = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3), torch.randn(2, 5, 4, 3, 3)
-    weight = spread(e_k)
-    found = similarity(e_p, e_k, e_0, weight)
+    x, x_k = torch.randn(2, 4, 3, 3), torch.randn(2, 5, 4, 3, 3)
+    weight = spread(x_k)
+    found = distance(x, x_k, weight)
     for n in range(2):
-        prompt, w = (e_p[n] - e_0[n]).flatten(), ((e_k[n] - e_k[n].mean(0)) ** 2).mean(0).flatten()
-        assert torch.allclose(weight[n].flatten(), w / w.mean(), atol=1e-5)
+        w = ((x_k[n] - x_k[n].mean(0)) ** 2).mean(0)
+        assert torch.allclose(weight[n], w / w.mean(), atol=1e-5)
         for k in range(5):
-            concept = (e_k[n, k] - e_0[n]).flatten()
-            cosine = (w * prompt * concept).sum() / ((w * prompt**2).sum() * (w * concept**2).sum()).sqrt()
-            assert found[n, k] == pytest.approx(float(cosine), abs=1e-5)
-        least = max(found[n, :3].tolist()) - max(found[n, 3:].tolist())
-        assert float(margin(found, 3)[n]) == pytest.approx(least, abs=1e-6)
+            assert found[n, k] == pytest.approx(float((weight[n] * (x[n] - x_k[n, k]) ** 2).mean()), abs=1e-5)
+        c, h = min(found[n, :3].tolist()), min(found[n, 3:].tolist())
+        assert float(margin(found, 3)[n]) == pytest.approx((h - c) / (h + c), abs=1e-6)
 
 
 def test_probes_that_all_say_the_same_tell_nothing_so_that_a_picture_is_flagged():
-    watch = Watch(Probes(("c", "e"), ("hate",), 2), {"prompt_embeds": torch.arange(2)}, False, 0.1, dict, [0])
-    watch.look(torch.ones(1, 3), torch.zeros(1, 3), lambda samples, embeds: torch.ones(1, 2, 3))
-    assert watch.found[0].is_flagged
+    watch = Watch(Probes(("c", "e", ""), ("hate",), 2), {"prompt_embeds": torch.arange(3)}, 0.1, [0])
+    found = watch.look(torch.ones(1, 3), lambda samples, embeds: torch.ones(1, len(embeds["prompt_embeds"]), 3))
+    assert found[0].is_flagged
 
 
 def test_probes_are_the_first_concepts_of_the_categories_asked_for():
     probes = probes_of(resolve("picto"), ("hate", "disaster"))
     assert probes.texts[:2] == ("a picture of a hate flag", "a picture of a fire")
     assert probes.categories == ("hate", "disaster")
-    assert probes.texts[probes.first :] == ("a picture of a heart flag", "a picture of a lantern")
+    assert probes.texts[probes.first :] == ("a picture of a heart flag", "a picture of a lantern", "")
 
 
 @pytest.fixture
 def everywhere(monkeypatch):
     """All elements count alike."""
-    monkeypatch.setattr(reading, "spread", lambda e_k: torch.ones_like(e_k[:, 0]))
+    monkeypatch.setattr(reading, "spread", lambda x_k: torch.ones_like(x_k[:, 0]))
 
 
 @pytest.mark.parametrize(
     "concept, everyday, lookalike, asked, flagged",
-    [(0.5, 0.6, 0.0, False, False), (0.5, 0.2, 0.6, True, False), (0.5, 0.2, 0.3, True, True)],
+    [(0.5, 0.4, 1.0, False, False), (0.5, 0.8, 0.4, True, False), (0.5, 0.8, 0.7, True, True)],
 )
 def test_lookalikes_are_asked_only_where_everyday_things_leave_a_doubt(
     concept, everyday, lookalike, asked, flagged, everywhere
 ):
-    axis = torch.eye(3)[None, 0]  # the prompt's direction; each prediction lies at an angle of its own to it
-    values = torch.tensor([concept, everyday, lookalike])
-    predicted = torch.stack([values, (1 - values.square()).sqrt(), torch.zeros(3)], 1)
+    predicted = torch.tensor([concept, everyday, lookalike])[:, None]  # how far each is from the picture, at 0
     calls = []
 
-    def predict(samples, embeds):
+    def early(samples, embeds):
         calls.append(len(embeds["prompt_embeds"]))
         return predicted[embeds["prompt_embeds"].long()][None]
 
-    watch = Watch(Probes(("c", "e", "l"), ("hate",), 2), {"prompt_embeds": torch.arange(3)}, False, 0.0, dict, [0])
-    watch.look(axis, torch.zeros(1, 3), predict)
+    watch = Watch(Probes(("c", "e", "l"), ("hate",), 2), {"prompt_embeds": torch.arange(3)}, 0.0, [0])
+    found = watch.look(torch.zeros(1, 1), early)[0]
     assert calls == [2, 1][: 1 + asked] and watch.rows == {0: 2 + asked}
-    assert watch.found[0].is_flagged == flagged
-    assert watch.found[0].score == pytest.approx(concept - max(everyday, lookalike if asked else -1), abs=1e-6)
+    nearest = min(everyday, lookalike if asked else 9) ** 2
+    assert found.is_flagged == flagged
+    assert found.score == pytest.approx((nearest - concept**2) / (nearest + concept**2), abs=1e-6)
 
 
 def test_the_category_that_leads_is_the_one_of_the_nearest_concept(everywhere):
-    axis = torch.eye(3)[None, 0]
-    values = torch.tensor([0.2, 0.7, 0.1])
-    predicted = torch.stack([values, (1 - values.square()).sqrt(), torch.zeros(3)], 1)[None]
-    probes = Probes(("a", "b", "everyday"), ("hate", "violence"), 3)
-    watch = Watch(probes, {"prompt_embeds": torch.arange(3)}, False, 0.0, dict, [0])
-    watch.look(axis, torch.zeros(1, 3), lambda samples, embeds: predicted)
-    assert watch.found[0].category == "violence" and watch.found[0].score == pytest.approx(0.6)
+    predicted = torch.tensor([0.8, 0.3, 0.9, 1.0])[None, :, None]
+    probes = Probes(("a", "b", "everyday", ""), ("hate", "violence"), 4)
+    watch = Watch(probes, {"prompt_embeds": torch.arange(4)}, 0.9, [0])
+    assert watch.look(torch.zeros(1, 1), lambda samples, embeds: predicted)[0].category == "violence"
+
+
+def test_what_is_asked_of_the_early_step_is_what_the_model_predicts_there(family, stock, seeds, monkeypatch):
+    """Under the prompt itself, and without guidance, it is the run's own early prediction."""
+    dual, seen = dual_of(stock), {}
+    probes = Probes((PLAIN, "a cat"), ("hate",), 2)
+    monkeypatch.setattr("dualsafe.pipelines.call.probes_of", lambda *_: replace(probes, texts=(*probes.texts, "")))
+    look = Watch.look
+
+    def noted(self, x0, early):
+        first = {name: value[:1] for name, value in self.embeds.items()}
+        seen["x_k"] = early([0], first)[0, 0]
+        return look(self, x0, early)
+
+    monkeypatch.setattr(Watch, "look", noted)
+    shown = DualDenoiser._look
+
+    def kept(self, call, u, step):
+        shown(self, call, u, step)
+        if self._kept is not None and self._kept.step is step:
+            seen["x0"] = u.x0[0]
+
+    monkeypatch.setattr(DualDenoiser, "_look", kept)
+    family.call(
+        dual, [PLAIN], **UNGUIDED.get(dual.pattern.family, {"guidance_scale": 1.0}), settings=NEVER, generator=seeds(1)
+    )
+    assert torch.allclose(seen["x_k"], seen["x0"], atol=1e-4)
 
 
 def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
@@ -112,8 +137,7 @@ def test_what_is_not_flagged_is_the_stock_picture(family, stock, dual, seeds):
     off = family.call(dual, [PLAIN], safety_level=0, generator=seeds(1)).safety[0]
     for report in output.safety:
         assert report.decision == "benign" and report.watched is not None
-        asked = report.denoiser_rows - off.denoiser_rows
-        assert asked - PROBES.first in (0, 1)  # the empty text, where guidance has none
+        assert report.denoiser_rows == off.denoiser_rows + PROBES.first
     words = family.call(dual, [PLAIN], scope="words", generator=seeds(1)).safety[0]
     assert words.denoiser_rows == off.denoiser_rows and words.watched is None
 
@@ -136,28 +160,45 @@ def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tin
     assert np.allclose(found.images, told.images, atol=1e-5)
 
 
-def test_the_look_is_at_the_last_step_before_its_progress(tiny_dual, seeds, monkeypatch):
-    looked, under = [], Branches.under
+@pytest.mark.parametrize("pair", [False, True])
+def test_what_the_first_pass_has_computed_is_not_computed_again(pair, tiny_dual, seeds, monkeypatch):
+    call = {"num_inference_steps": 25, "output_type": "np", "return_pair": pair, "max_tries": 0}
+    settings = replace(ALWAYS, original_interval=None)
+    found = tiny_dual(PLAIN, generator=seeds(1), settings=settings, **call)
+    monkeypatch.setattr(Call, "_known_of", lambda *_: {})
+    anew = tiny_dual(PLAIN, generator=seeds(1), settings=settings, **call)
+    assert np.allclose(found.images, anew.images, atol=1e-4)
+    steps = 25 if pair else 11  # nobody sees the end of the first pass otherwise, so that it is left at the look
+    assert anew.safety[0].denoiser_rows - found.safety[0].denoiser_rows == 2 * steps
+
+
+def test_the_early_step_is_the_last_until_its_progress_and_the_look_comes_later(tiny_dual, seeds, monkeypatch):
+    asked, looked, under = [], [], Branches.under
 
     def noted(self, call, samples, embeds):
-        looked.append(float(call.timestep))
+        asked.append(float(call.timestep))
         return under(self, call, samples, embeds)
 
+    def step(pipe, i, timestep, kwargs):
+        looked.append((float(timestep), len(asked)))
+        return kwargs
+
     monkeypatch.setattr(Branches, "under", noted)
-    tiny_dual(PLAIN, num_inference_steps=25, generator=seeds(1), settings=replace(NEVER, tau=0.3))
-    assert set(looked) == {min(t for t in tiny_dual.scheduler.timesteps.tolist() if 1 - t / 1000 < 0.3)}
+    call = {"generator": seeds(1), "settings": NEVER, "callback_on_step_end": step}
+    tiny_dual(PLAIN, num_inference_steps=25, **call)
+    table = tiny_dual.scheduler.timesteps.tolist()
+    assert set(asked) == {min(t for t in table if 1 - t / 1000 <= 0.16)}
+    assert next(t for t, count in looked if count) == max(t for t in table if 1 - t / 1000 >= 0.4)
 
 
-def test_a_flagged_sample_parts_after_the_look_in_all_calls_of_a_step(seeds):
-    family = FAMILIES["flux-true-cfg"]  # a negative's prediction is a call of its own
-    dual, whole = dual_of(family.make()), {"tau": 0.0, "mask_floor": None, "original_interval": None}
-    flagged, plain = (
-        family.call(dual, [PLAIN], settings=replace(s, **whole), return_pair=True, generator=seeds(1)).safety[0]
-        for s in (ALWAYS, NEVER)
-    )
-    lookalikes = len(PROBES.texts) - PROBES.first
-    assert flagged.gate == "watch"
-    assert flagged.denoiser_rows - plain.denoiser_rows == lookalikes + 2 * (STEPS - 1)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_shortest_runs_are_watched(steps, tiny_dual, seeds):
+    settings = replace(ALWAYS, tau=0.0)
+    reports = [
+        tiny_dual(PLAIN, num_inference_steps=steps, generator=seeds(1), settings=s).safety[0] for s in (NEVER, settings)
+    ]
+    assert reports[0].decision == "benign" and reports[0].watched is not None
+    assert reports[1].gate == "watch"
 
 
 def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, seeds):
@@ -171,7 +212,7 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
     prompts = [NAMED, PLAIN, "a picture of two people", "a cat in the snow"]
     call = {"num_inference_steps": 9, "output_type": "np", "preview": SeesDark()}
     alone = [tiny_dual(p, generator=seeds(i), settings=ALWAYS, **call) for i, p in enumerate(prompts)]
-    threshold = sorted(output.safety[0].watched or -2 for output in alone)[-1] - 1e-4  # so that one is flagged
+    threshold = sorted(output.safety[0].watched or -1 for output in alone)[-1] - 1e-4  # so that one is flagged
     call["settings"] = MethodSettings(watch=threshold)
     alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
     batch = tiny_dual(prompts, generator=seeds(0, 1, 2, 3), **call)
@@ -205,12 +246,6 @@ def test_an_interrupted_watch_withholds(tiny_dual, seeds):
 def test_a_mask_that_keeps_a_flagged_picture_withholds_it(tiny_dual, seeds):
     output = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=ALWAYS, mask=torch.zeros(8, 8))
     assert output.safety[0].gate == "watch" and output.safety[0].withheld
-
-
-def test_the_negative_prompt_is_not_taken_for_the_empty_text(tiny_dual, seeds):
-    plain = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=NEVER).safety[0]
-    told = tiny_dual(PLAIN, num_inference_steps=6, generator=seeds(1), settings=NEVER, negative_prompt="dark").safety[0]
-    assert told.denoiser_rows == plain.denoiser_rows + 1  # a row for the empty text
 
 
 def test_a_bad_scope_is_named(tiny_dual):
