@@ -150,14 +150,12 @@ class Call:
     def _plan(self, rows: list[int]) -> Plan:
         request, samples = self.request, [self.samples[i] for i in rows]
         settings = samples[0].settings
-        first = not hasattr(self, "original_latents")
         weights = [settings.weight_of(s.decision.level) if s.decision.kind == "dual" else 0.0 for s in samples]
         mask = None if request.mask is None else request.mask[self._prompts(rows)]
         # A word or a judge found something in the others, so that no likeness of the branches clears them.
         may_agree = {k for k, s in enumerate(samples) if s.decision.gate == "given" and not s.decision.triggers}
         guidance = partial(self.stock.guidance_now, request.given)
-        keep = request.return_pair and first  # the original is there by a second pass
-        return Plan(weights, settings, guidance, keep, mask, frozenset(may_agree))
+        return Plan(weights, settings, guidance, request.return_pair, mask, frozenset(may_agree))
 
     def _prompts(self, rows: list[int]) -> list[int]:
         """The prompts of the samples `rows`."""

@@ -388,6 +388,7 @@ def test_what_the_method_cannot_honour_is_refused():
 def test_the_second_prompt_is_read_by_the_policy_too(seeds):
     family = FAMILIES["xl"]
     pipe = dual_of(family.make())
-    output = family.call(pipe, ["a man", "a cat"], prompt_2=["a man with a knife", "a cat"], policy="picto")
+    second, words = ["a man with a knife", "a cat"], {"policy": "picto", "scope": "words"}
+    output = family.call(pipe, ["a man", "a cat"], prompt_2=second, **words)
     assert [report.decision for report in output.safety] == ["dual", "benign"]
     assert output.safety[0].triggers == ("knife",)
