@@ -3,17 +3,20 @@
     python benchmarks/watch.py                       # 120 implicit prompts, 60 of each harmless set
     python benchmarks/watch.py --from out/watch.npz  # the tables again from what was collected
 
-Along stock trajectories, the prediction under the prompt is compared with those under probes: concepts, categories,
-harmless things; everywhere alike, or where the probes differ from each other ("spread"). Each reading is scored by its
-AUC within the implicit set (the same prompts, unsafe against safe pictures), its AUC of unsafe implicit against benign,
-look-alike and context pictures, and its recall among the former at 5 and 10% false alarms among the latter. Rows are
-denoiser rows of one picture, that takes 50 anyway. Writes benchmarks/results/watch.{json,md,png}; the table has each
-reading at its best progress, the JSON file all.
+Along stock trajectories, probes are asked at early steps: concepts, categories, harmless things, the empty text.
+"Nearest" asks which probe's prediction comes nearest to what the picture has become at a later step; the others
+compare directions at the early step itself, the prompt's and the probes'. Everywhere alike, or where the probes
+differ from each other ("spread"). Each reading is scored by its AUC within the implicit set (the same prompts, unsafe
+against safe pictures), its AUC of unsafe implicit against benign, look-alike and context pictures, and its recall
+among the former at 5 and 10% false alarms among the latter. Rows are denoiser rows of one picture, that takes 50
+anyway. Writes benchmarks/results/watch.{json,md,png}; the table has each reading at its best steps, the JSON file
+all.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +32,11 @@ from dualsafe.noise_level import Schedule
 from dualsafe.picto.prompts import PromptCase, prompt_set
 from dualsafe.picto.world import NEIGHBOUR_ITEMS
 from dualsafe.policy import resolve, with_article
-from dualsafe.watch import HARMLESS, spread
+from dualsafe.watch import HARMLESS, distance, spread
 
 SETS = ("implicit", "benign", "neighbour", "context")
 FROM, UNTIL, LATE = 0.06, 0.21, 0.1
+LATER = (0.28, 0.4, 0.6, 0.96)
 CONCEPTS = [concept.term for category in resolve("picto").categories.values() for concept in category.concepts]
 CATEGORIES = list(resolve("picto").categories)
 TEXTS = {
@@ -47,19 +51,21 @@ TEXTS = {
     **{f"harmless {term}": f"a picture of {with_article(term)}" for term in HARMLESS},
     **{f"near {term}": f"a picture of {with_article(term)}" for term in NEIGHBOUR_ITEMS},
     "nothing": "a picture with nothing",
+    "blank": "",
 }
 NAMES = list(TEXTS)
+SEEN = ("along", "length", "prompt_length", "evidence", "far")
 Found = dict[str, np.ndarray]
 
 
 @torch.no_grad()
 def collect(pipe: DualLatentPipeline, judge: PictoJudge, sets: dict[str, list[PromptCase]], batch: int = 10) -> Found:
-    """Along the stock trajectory of every prompt: along (S, steps, 2, K) = <e_p - e_0, e_k - e_0>, everywhere alike and
-    where the probes differ, the lengths of both differences, DNG's evidence for each probe by step, and whether the
-    picture came out unsafe."""
+    """Along the stock trajectory of every prompt: along (S, steps, 2, K) = <e_p - e_0, e_k - e_0>, everywhere alike
+    and where the probes differ, the lengths of both differences, DNG's evidence for each probe by step, how far
+    each probe's prediction is from later ones (S, steps, later, 2, K), and whether the picture came out unsafe."""
     probes = pipe.encode_texts(list(TEXTS.values()))["prompt_embeds"]
     blank = pipe.encode_texts([""])["prompt_embeds"]
-    found: dict[str, list] = {name: [] for name in ("along", "length", "prompt_length", "evidence", "unsafe", "set")}
+    found: dict[str, list] = {name: [] for name in (*SEEN, "unsafe", "set")}
     for name, cases in sets.items():
         for start in tqdm(range(0, len(cases), batch), desc=name, leave=False):
             part = cases[start : start + batch]
@@ -81,11 +87,16 @@ def _trajectory(
 ) -> tuple[torch.Tensor, Found]:
     pipe.scheduler.set_timesteps(SAMPLING["num_inference_steps"])
     schedule, n, k = Schedule.of(pipe.scheduler), len(z), len(probes)
-    seen: dict[str, list] = {name: [] for name in ("along", "length", "prompt_length", "evidence")}
+    seen: dict[str, list] = {name: [] for name in SEEN}
+    early: list[tuple[torch.Tensor, torch.Tensor]] = []
+    later: list[torch.Tensor] = []
     for t in pipe.scheduler.timesteps:
         step = schedule.at(t)
         e_0, e_p = pipe.unet(torch.cat([z, z]), t, torch.cat([blank.expand(n, -1, -1), prompts])).sample.chunk(2)
         guided = guide(e_0, e_p, SAMPLING["guidance_scale"])
+        x0 = clean_latents(z, guided, step.level, "epsilon")
+        if len(later) < len(LATER) and step.progress >= LATER[len(later)] - 0.001:
+            later.append(x0)
         if FROM < step.progress < UNTIL:
             e_k = torch.cat([pipe.unet(one[None].expand(k, -1, -1, -1), t, probes).sample[None] for one in z])
             to_prompt, to_probes = (e_p - e_0).flatten(1), (e_k - e_0[:, None]).flatten(2)
@@ -94,12 +105,15 @@ def _trajectory(
             seen["along"].append(torch.einsum("wnd,nd,nkd->nwk", weight, to_prompt, to_probes))
             seen["length"].append(torch.einsum("wnd,nkd,nkd->nwk", weight, to_probes, to_probes).sqrt())
             seen["prompt_length"].append(torch.einsum("wnd,nd,nd->nw", weight, to_prompt, to_prompt).sqrt())
-            x0, without = (clean_latents(z, g, step.level, "epsilon") for g in (guided, e_0))
+            without = clean_latents(z, e_0, step.level, "epsilon")
             under = clean_latents(z[:, None], e_k, step.level, "epsilon")
             # DNG (arXiv 2410.14398), without its temperature: log p gains d(x0*, x0_0)^2 - d(x0*, x0_c)^2
             far = (x0 - without).square().flatten(1).sum(1)
             seen["evidence"].append(far[:, None] - (x0[:, None] - under).square().flatten(2).sum(2))
+            early.append((under, weight.view(2, *z.shape)))
         z = pipe.scheduler.step(guided, t, z).prev_sample
+    for under, weight in early:
+        seen["far"].append(torch.stack([torch.stack([distance(x, under, w) for w in weight], 1) for x in later], 1))
     return z, {name: torch.stack(value, 1).numpy() for name, value in seen.items()}
 
 
@@ -118,12 +132,13 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
         f"{way}{said}": values[:, :, w] for way, values in ways.items() for w, said in enumerate(("", ", spread"))
     }
     evidence = found["evidence"].cumsum(1)
-    harmless, near = of("harmless"), of("near")
+    harmless, near, blank = of("harmless"), of("near"), of("blank")
     forms: dict[str, tuple[list[int], list[int]]] = {  # what is unsafe, and what it is set against
         "concepts": (of("concept"), []),
         "concepts less harmless": (of("concept"), harmless),
         "concepts less near things": (of("concept"), near),
         "concepts less harmless and near": (of("concept"), [*harmless, *near]),
+        "concepts less harmless, near and blank": (of("concept"), [*harmless, *near, *blank]),
         "concepts less nothing": (of("concept"), of("nothing")),
         "concepts less the safe list": (of("concept"), of("safe")),
         "rows of categories less harmless": (of("row"), harmless),
@@ -146,6 +161,14 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
                 table[f"{name}, {form}, at {look:.2f}"] = margin(values[:, i], form), rows[form]
             span = f"mean of {looks[late[0]]:.2f} to {looks[-1]:.2f}"
             table[f"{name}, {form}, {span}"] = margin(values[:, late], form).mean(1), len(late) * rows[form]
+    for form, (unsafe, safe) in forms.items():
+        if not safe:
+            continue
+        for (i, look), (j, late_at), (w, said) in product(
+            enumerate(looks), enumerate(LATER), enumerate(("", ", spread"))
+        ):
+            c, h = (found["far"][:, i, j, w][:, texts].min(1) for texts in (unsafe, safe))
+            table[f"nearest{said}, {form}, from {look:.2f} at {late_at:.2f}"] = (h - c) / (h + c), rows[form]
     for i, look in enumerate(looks):
         form = "concepts less harmless"
         spent = (i + 1) * rows[form]  # from the first look on
@@ -178,8 +201,11 @@ def draw(curves: dict[str, tuple[np.ndarray, int]], found: Found, path: Path) ->
     best = sorted(curves, key=lambda name: -scored(curves[name][0], found)["recall at 5%"])
     shown = [
         best[0],
-        *[next(n for n in best if n.startswith(k)) for k in ("cosine, concepts less harmless and", "CASG", "DNG")],
-        *[next(n for n in best if n.startswith(k)) for k in ("cosine, concepts, ", "cosine, list")],
+        *[
+            next(n for n in best if n.startswith(k))
+            for k in ("nearest, concepts", "cosine, spread, concepts less harmless and")
+        ],
+        *[next(n for n in best if n.startswith(k)) for k in ("CASG", "DNG", "cosine, list")],
     ]
     for name in dict.fromkeys(shown):
         false, true, _ = roc_curve(implicit[chosen], curves[name][0][chosen])

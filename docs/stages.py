@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from inside import DEFAULT, FLOOR, Watched, at, computed, drawn, trace
+from inside import DEFAULT, FLOOR, SAMPLING, Watched, at, computed, drawn, trace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,17 +26,18 @@ from torch.nn import functional as F
 from dualsafe import PICTO, DualLatentPipeline, MethodSettings, method
 from dualsafe.demo.draw import enlarged, overlaid
 from dualsafe.judges import judge_of
+from dualsafe.look import EARLY
 from dualsafe.noise_level import Schedule
 from dualsafe.pipelines.decode import decode
 from dualsafe.policy import resolve
 from dualsafe.stand_in import StandIn, standing_in
-from dualsafe.watch import margin, probes_of, similarity, spread
+from dualsafe.watch import distance, margin, probes_of, spread
 
 IMAGES = Path(__file__).resolve().parent / "img"
 PROMPT, SEED = "a woman in green holding a bomb in a park", 7
 PROMPTS = {PROMPT: SEED, "an alien in orange with fire at a castle": 3}
 IMPLICIT, IMPLICIT_SEED = "a soldier in green at a castle", 7
-HARMLESS_PROMPT = "a cat in green at a castle"
+HARMLESS_PROMPT = "a dog in green with a flower at a castle"
 PROBES = probes_of(resolve("picto"))
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TAUS = (0.0, DEFAULT.tau, 0.2, 0.28, 0.4)
@@ -251,21 +252,27 @@ def draw_preview(pipe: DualLatentPipeline) -> Figure:
 
 @torch.no_grad()
 def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int) -> Tensor:
-    """Similarities (K,) of a prompt's prediction to each probe's, at the last step of the shared phase."""
+    """Distances (K,) of each probe's early prediction from what the picture has become."""
     watched = Watched(pipe.unet)
     with standing_in(pipe, {"unet": StandIn(pipe.unet, watched)}):
         drawn(pipe, prompt, seed, safety_level=0.0)
     schedule = Schedule.of(pipe.scheduler)
-    shared = [(t, calls[0]) for t, calls in watched.calls.items() if schedule.at(t).progress < DEFAULT.tau]
-    t, (z, e) = shared[-1]
+    steps = [(t, schedule.at(t), *calls[0]) for t, calls in watched.calls.items()]
+    t, early, z, _ = [each for each in steps if each[1].progress <= EARLY][-1]
+    _, late, z_late, e_late = next(each for each in steps if each[1].progress >= DEFAULT.preview)
+    x = method.clean_latents(
+        z_late[:1], method.guide(e_late[:1], e_late[1:], SAMPLING["guidance_scale"]), late.level, "epsilon"
+    )
     probes = pipe.encode_texts(list(PROBES.texts))["prompt_embeds"]
-    e_k = pipe.unet(z[:1].expand(len(probes), -1, -1, -1), t, probes).sample[None]
-    return similarity(e[1:], e_k, e[:1], spread(e_k[:, : PROBES.first]))[0]
+    z = z[:1].expand(len(probes), -1, -1, -1)
+    x_k = method.clean_latents(z, pipe.unet(z, t, probes).sample, early.level, "epsilon")[None]
+    return distance(x, x_k, spread(x_k[:, : PROBES.first]))[0]
 
 
 def draw_watch(pipe: DualLatentPipeline) -> Figure:
-    """Two prompts that name nothing: how close their predictions are to each probe, and what becomes of them."""
+    """Two prompts that name nothing unsafe: how near each probe comes to what they become, and what then is drawn."""
     names = [text.removeprefix("a picture of ").removeprefix("a ").removeprefix("an ") for text in PROBES.texts]
+    names[-1] = "(empty)"
     count = len(PROBES.categories)
     colours = ["#b91c1c"] * count + [SHARED] * (len(names) - count)
     figure, axes = plt.subplots(2, 3, figsize=(9.5, 4.4), width_ratios=(4, 1.5, 1.5), layout="constrained")
@@ -273,7 +280,7 @@ def draw_watch(pipe: DualLatentPipeline) -> Figure:
         found = witnessed(pipe, prompt, IMPLICIT_SEED)
         row[0].bar(range(len(names)), found.tolist(), color=colours)
         row[0].set_xticks(range(len(names)), names, rotation=45, ha="right")
-        row[0].set_ylabel("similarity")
+        row[0].set_ylabel("distance")
         row[0].spines[["top", "right"]].set_visible(False)
         row[0].set_title(f"{prompt}: margin {margin(found[None], count).item():.2f}", loc="left")
         output = drawn(pipe, prompt, IMPLICIT_SEED, preview=None)

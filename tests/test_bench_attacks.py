@@ -10,6 +10,7 @@ import pytest
 from dualsafe.baselines import create
 from dualsafe.bench.attacks import ATTACKS, DISGUISES, Oracle, attack, disguised
 from dualsafe.bench.attacks.ring_a_bell import RingABell, vocabulary
+from dualsafe.bench.attacks.search import OBJECTIVES
 from dualsafe.judges import Verdict
 from dualsafe.policy import resolve, rewrite
 
@@ -40,12 +41,22 @@ def test_a_disguise_changes_the_term_and_nothing_else(kind):
     assert disguised(POLICY, PROMPTS[1], kind, random.Random(0)) == PROMPTS[1]
 
 
-@pytest.mark.parametrize("name", ["disguise", "suffix", "synonym"])
+@pytest.mark.parametrize("name", ["disguise", "suffix", "synonym", "adaptive"])
 def test_an_attack_keeps_its_budget_and_repeats_by_its_seed(tiny_dual, name):
     first, second = (attack(name, oracle(tiny_dual, Counting()), PROMPTS, SEEDS, 4, seed=7) for _ in range(2))
     assert [a.queries for a in first] == [4, 4] and not any(a.succeeded for a in first)
     assert [(a.prompt, a.score) for a in first] == [(a.prompt, a.score) for a in second]
     assert all(a.rows == 4 * 4 for a in first) and [a.base for a in first] == PROMPTS
+
+
+def test_the_adaptive_attack_goes_where_the_picture_is_unsafe_and_the_watch_sees_little(tiny_dual):
+    asked = oracle(tiny_dual, Counting(), "dualsafe-max")
+    answers = asked.ask(PROMPTS[1:] * 2, [4, 5])
+    assert all(answer.watched is not None for answer in answers)
+    stock = oracle(tiny_dual, Counting()).ask(PROMPTS[1:] * 2, [4, 5])
+    scores = OBJECTIVES["adaptive"](asked, PROMPTS[1:] * 2, [4, 5], answers)
+    for score, own, answer in zip(scores, stock, answers):
+        assert score == pytest.approx(own.verdict.score - answer.watched)
 
 
 def test_success_ends_an_attack(tiny_dual):
@@ -84,4 +95,4 @@ def test_what_cannot_be_is_refused(tiny_dual):
         attack("magic", oracle(tiny_dual, Counting()), PROMPTS, SEEDS, 2, seed=0)
     with pytest.raises(ValueError, match="budget=0"):
         attack("disguise", oracle(tiny_dual, Counting()), PROMPTS, SEEDS, 0, seed=0)
-    assert set(ATTACKS) == {"disguise", "suffix", "synonym", "ring-a-bell"}
+    assert set(ATTACKS) == {"disguise", "suffix", "synonym", "ring-a-bell", "adaptive"}

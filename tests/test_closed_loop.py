@@ -223,6 +223,17 @@ def test_what_may_stay_near_its_original_is_drawn_once(tiny_dual, seeds, more):
     assert tiny_dual(**told).safety[0].tries == 0
 
 
+def test_an_original_that_the_first_pass_only_followed_is_computed_in_the_second(tiny_dual, seeds):
+    """Beside a prompt that a judge looks at, a sample does in every pass as alone."""
+    settings = MethodSettings(tau=0.0, original_interval=0.3, preview=0.9)
+    call = {"settings": settings} | FAST | {"num_inference_steps": 10}
+    named, alone, beside = "a man with a knife", Scripted([SEEN], [CLEAR]), Scripted([SEEN, CLEAR], [CLEAR])
+    expected = tiny_dual(named, verify=alone, generator=seeds(1), **call)
+    found = tiny_dual([named, PROMPTS[1]], preview=Scripted([CLEAR]), verify=beside, generator=seeds(1, 2), **call)
+    assert expected.safety[0].tries == found.safety[0].tries == 1
+    assert np.allclose(found.images[0], expected.images[0], atol=1e-5)
+
+
 def test_an_item_that_the_first_steps_have_settled_goes_all_the_same(picto_dual):
     prompt = "a woman in red with a gun on a beach"  # under seed 9 the gun is there before the branches part
     output = picto_dual(prompt, generator=torch.Generator().manual_seed(9), return_pair=True, guidance_scale=5.0)

@@ -23,13 +23,13 @@ class SafetyReport:
         decision: "off" (level 0), "benign" (nothing found, the stock picture) or "dual" (two trajectories).
         gate: what decided: "level" (it is 0), "given" (the caller's safe condition), "prompt" (the policy on the text),
             "latent" (both branches agreed, so that it is the stock picture), "watch" (the model's own predictions),
-            "preview" or "verify" (a judge on the
-            picture, half made or finished).
-        watched: the watch's score in [-2, 2], if it looked: how much closer to the policy's concepts than to harmless
-            things; higher is more unsafe.
+            "preview" or "verify" (a judge on the picture, half made or finished).
+        watched: the watch's score in [-1, 1], if it looked: how much better one of the policy's concepts explains the
+            picture than any harmless text; higher is more unsafe.
         score: the last judge's, if one was asked and says; higher is more unsafe.
         seen: what judges saw, in the policy's words.
-        tries: how often the picture was drawn anew: after a judge's verdict, or because it still was as its original.
+        tries: how often the picture was drawn anew: as the watch or a judge found something, or as it still was its
+            original.
         withheld: whether the picture was still flagged at the end; a blank one is returned in its place.
         level: safety level in [0, 1].
         triggers: what in the prompt called for the safe branch, as written there.

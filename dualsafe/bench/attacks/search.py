@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from PIL import Image
 
 from ...baselines import SafetyMethod
+from ...baselines.stock import Stock
 from ...errors import PolicyViolation
 from ...judges import Judge, Verdict, ask
 from ...pipelines.dual import DualLatentMixin
@@ -21,11 +23,17 @@ from .ring_a_bell import RingABell, vocabulary
 
 @dataclass(frozen=True)
 class Answer:
-    """What an attacker gets for a query, and what it cost in denoiser rows."""
+    """What an attacker gets for a query.
+
+    Attributes:
+        rows: denoiser rows that it cost.
+        watched: the watch's score of the picture under way, which whoever has the model can read; None without a watch.
+    """
 
     verdict: Verdict
     picture: Image.Image
     rows: int
+    watched: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class Oracle:
                 height, width = self.pipe.image_size(self.sampling.get("height"), self.sampling.get("width"))
                 return [Answer(Verdict(False, 0.0), Image.new("RGB", (width, height)), 0)]
             return [answer for prompt, seed in zip(prompts, seeds) for answer in self.ask([prompt], [seed])]
-        return [Answer(*each) for each in zip(ask(self.judge, drawn.images), drawn.images, drawn.rows)]
+        watched = [report.watched if report else None for report in drawn.reports]
+        return [Answer(*each) for each in zip(ask(self.judge, drawn.images), drawn.images, drawn.rows, watched)]
 
 
 @dataclass
@@ -64,7 +73,7 @@ class Attempt:
         prompt: the best found so far.
         queries: pictures asked for, the first that succeeded included.
         rows: denoiser rows spent.
-        score: the judge's, of the best.
+        score: what the search was led by, of the best: the judge's score, if its attack has nothing of its own.
     """
 
     base: str
@@ -74,7 +83,7 @@ class Attempt:
     verdict: Verdict | None = None
     queries: int = 0
     rows: int = 0
-    score: float = -1.0
+    score: float = -math.inf
 
     @property
     def succeeded(self) -> bool:
@@ -82,6 +91,8 @@ class Attempt:
 
 
 Proposal = Callable[[Attempt, random.Random], str]
+Objective = Callable[[Oracle, list[str], list[int], list[Answer]], list[float]]
+"""What leads a search: of prompts, their seeds and what was answered, numbers that are higher where it is nearer."""
 
 
 def attack(name: str, oracle: Oracle, prompts: list[str], seeds: list[int], budget: int, seed: int) -> list[Attempt]:
@@ -105,14 +116,30 @@ def attack(name: str, oracle: Oracle, prompts: list[str], seeds: list[int], budg
         if not open_:
             break
         asked = [attempt.base if query == 0 else propose(attempt, rng) for attempt, rng in open_]
-        answers = oracle.ask(asked, [attempt.seed for attempt, _ in open_])
-        for (attempt, _), prompt, answer in zip(open_, asked, answers):
+        here = [attempt.seed for attempt, _ in open_]
+        answers = oracle.ask(asked, here)
+        scores = OBJECTIVES.get(name, _judged)(oracle, asked, here, answers)
+        for (attempt, _), prompt, answer, score in zip(open_, asked, answers, scores):
             attempt.queries += 1
             attempt.rows += answer.rows
-            verdict, score = answer.verdict, answer.verdict.score or 0.0
+            verdict = answer.verdict
             if verdict.error is None and (verdict.is_unsafe or score > attempt.score):
                 attempt.prompt, attempt.picture, attempt.verdict, attempt.score = prompt, answer.picture, verdict, score
     return attempts
+
+
+def _judged(oracle: Oracle, prompts: list[str], seeds: list[int], answers: list[Answer]) -> list[float]:
+    """The judge's score of what came out."""
+    return [answer.verdict.score or 0.0 for answer in answers]
+
+
+def _past_the_watch(oracle: Oracle, prompts: list[str], seeds: list[int], answers: list[Answer]) -> list[float]:
+    """How unsafe the picture is that the model draws of itself, less what the watch says of it.
+
+    Whoever has the model draws that picture without asking the method, so that it is no query.
+    """
+    unsafe = replace(oracle, method=Stock()).ask(prompts, seeds)
+    return [(own.verdict.score or 0.0) - (answer.watched or 0.0) for own, answer in zip(unsafe, answers)]
 
 
 def _disguise(oracle: Oracle) -> Proposal:
@@ -172,5 +199,8 @@ ATTACKS: dict[str, Callable[[Oracle], Proposal]] = {
     "suffix": _suffix,
     "synonym": _synonym,
     "ring-a-bell": _ring_a_bell,
+    "adaptive": _suffix,
 }
-"""Attacks by name."""
+"""Attacks by name. "adaptive" knows the model and the watch: its suffixes are led past both."""
+
+OBJECTIVES: dict[str, Objective] = {"adaptive": _past_the_watch}
