@@ -79,6 +79,7 @@ class DualDenoiser:
         if not self.plan.dual:
             return self._stock(args, kwargs)
         call = Call(args, kwargs, len(self.rows))
+        self._layout.read(kwargs.get("img_ids"))
         step = self.schedule.at(call.timestep)
         safe = self._with_safe_branch(step)
         carried = self._originals.carried(step, safe, self._mask.parted)
@@ -141,6 +142,7 @@ class DualDenoiser:
         self.rows = [rows + len(output[0]) // n for rows in self.rows]
         if self.preview is not None and not self.preview.is_over:
             call = Call(args, kwargs, n, branches=1)
+            self._layout.read(kwargs.get("img_ids"))
             step = self.schedule.at(call.timestep)
             u = self._seen(call, call.latents(0), rearrange(output[0], "(g n) ... -> g n ...", n=n), step)
             self._look(call, u, step)
@@ -195,7 +197,6 @@ class DualDenoiser:
             g = method.guide(prediction[0], prediction[1], guidance.scale)
             if guidance.rescale > 0:
                 g = rescale_noise_cfg(g, prediction[1], guidance_rescale=guidance.rescale)
-        self._layout.read(call.kwargs.get("img_ids"))
         g = self._layout.spatial(g)
         z = self._layout.latents(z, g.shape[1])
         return Seen(z, g, method.clean_latents(z.float(), g.float(), step.level, self.schedule.prediction_type))

@@ -109,8 +109,20 @@ def test_a_callback_sees_both_branches_stacked(tiny_dual):
         return tensors
 
     inputs = {"callback_on_step_end": look, "callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
-    tiny_dual(PROMPTS, **inputs, **FAST)
+    tiny_dual(PROMPTS, **inputs, **FAST, scope="words")
     assert shapes == [((4, 4, 8, 8), 8)] * 4
+
+
+def test_a_callback_sees_a_first_pass_over_watched_prompts_as_the_stock_pipelines(tiny_dual):
+    shapes = []
+
+    def look(pipe, step, timestep, tensors):
+        shapes.append(tuple(tensors["latents"].shape))
+        return tensors
+
+    flagged = {"settings": MethodSettings(watch=-1.0), "return_pair": True, "max_tries": 0}
+    tiny_dual(["a cat", "a dog"], callback_on_step_end=look, **flagged, **FAST)
+    assert shapes == [(2, 4, 8, 8)] * 4 + [(4, 4, 8, 8)] * 4
 
 
 def test_save_load_and_from_pipe_both_ways(tmp_path, seeds):

@@ -49,7 +49,8 @@ class DualLatentMixin:
     moves and offloads as the stock class does, from the same checkpoints.
 
     A `callback_on_step_end` sees the latents of both branches stacked, (2N, C, h, w): the N originals, then the N safe
-    ones; and embeddings stacked alike. Where every sample is benign it sees the stock (N, C, h, w).
+    ones; and embeddings stacked alike. Where every sample is benign, or words say nothing so far, it sees the stock
+    (N, C, h, w); a second pass over what watch or judge flagged is a call of its own.
 
     Attributes:
         pattern: how the family calls its denoiser.

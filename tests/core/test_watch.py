@@ -160,6 +160,18 @@ def test_a_flagged_sample_is_what_the_caller_would_have_got_by_the_same_text(tin
     assert np.allclose(found.images, told.images, atol=1e-5)
 
 
+def test_a_second_pass_is_the_same_with_the_originals_of_the_first(family, dual, seeds, monkeypatch):
+    monkeypatch.setattr("dualsafe.denoiser.OWN_CALLS", 1)  # so that a run this short has a shared phase
+    settings = replace(ALWAYS, tau=0.3, original_interval=None)
+    call = {"settings": settings, "return_pair": True, "max_tries": 0}
+    found = family.call(dual, [PLAIN, "a cat"], generator=seeds(1, 2), **call)
+    assert [report.gate for report in found.safety] == ["watch", "watch"]
+    monkeypatch.setattr(Call, "_known_of", lambda *_: {})
+    anew = family.call(dual, [PLAIN, "a cat"], generator=seeds(1, 2), **call)
+    assert np.array_equal(found.unsafe_images, anew.unsafe_images)
+    assert np.allclose(found.images, anew.images, atol=2e-4)
+
+
 @pytest.mark.parametrize("pair", [False, True])
 def test_what_the_first_pass_has_computed_is_not_computed_again(pair, tiny_dual, seeds, monkeypatch):
     call = {"num_inference_steps": 25, "output_type": "np", "return_pair": pair, "max_tries": 0}
