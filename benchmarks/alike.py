@@ -61,7 +61,7 @@ def main() -> None:
             row["stock"] += sum(unsafe(pipe, judge, pair.unsafe_images))
             row["once"] += sum(was_unsafe)
             row["default"] += sum(unsafe(pipe, judge, default.images))
-            row["again"] += sum(report.tries for report in default.safety)
+            row["again"] += sum(b.tries - a.tries for a, b in zip(once.safety, default.safety))
             acted = [report.decision == "dual" for report in once.safety]
             row["nearest"] += sum(u and a < 1 and d for u, a, d in zip(was_unsafe, apart, acted))
             row["rows_once"] += sum(report.denoiser_rows for report in once.safety) / len(prompts)

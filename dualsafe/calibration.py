@@ -54,7 +54,9 @@ def watch_scores(pipe: Any, prompts: Sequence[str], batch: int = 8, **sampling: 
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])
         seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
-        output = pipe(prompt=part, generator=seeds, settings=settings, preview=None, output_type="latent", **sampling)
+        output = pipe(
+            prompt=part, generator=seeds, settings=settings, preview=None, max_tries=0, output_type="latent", **sampling
+        )
         scores += [report.watched for report in output.safety if report.watched is not None]
     return scores
 

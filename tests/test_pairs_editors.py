@@ -140,7 +140,8 @@ def test_a_checkpoints_calibration_is_the_editors_too(tmp_path):
     (tmp_path / FILE).write_text(json.dumps({"settings": asdict(MethodSettings(watch=-1.0))}))
     editor = create_editor("dual", model=str(tmp_path), policy="picto", steps=8)
     answer = editor.make([job("a cat in a park")])[0]
-    assert isinstance(answer, Made) and answer.gate == "watch"  # which flags everything at this margin
+    # it flags everything at this margin, what is drawn in its place as well; else this is no job for an editor
+    assert answer == Declined("withheld: no safe picture was found")
 
 
 def test_a_null_edit_of_two_benign_prompts(picto_dual):

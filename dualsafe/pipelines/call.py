@@ -53,6 +53,7 @@ class Call:
         self._noise = OneNoise(request.given.get("generator"), len(self.samples), device)
         self._originals: Tensor | None = None
         self._known: Trajectory = {}
+        self._watch: Watch | None = None
         self._looked_at: set[int] = set()
         self._cut_short = False
         stock.interrupt(False)
@@ -224,7 +225,18 @@ class Call:
         empty = self.stock.encode_texts(self.request.given, {"prompt": [""]})["prompt_embeds"].to(embeds)
         return torch.cat([embeds, *[empty.expand(len(embeds), -1, -1)] * (windows - 1)], 1)
 
-    def _watch(self, samples: list[int]) -> Watch | None:
+    def still_shown(self) -> dict[int, str]:
+        """The samples in whose safe picture at level 1 the watch sees something still, and what: a category."""
+        found: dict[int, str] = {}
+        for i, sample in enumerate(self.samples):
+            flagged = sample.finding is not None and sample.finding.is_flagged
+            if flagged and sample.safe is not None and sample.decision.level == 1 and not sample.withheld:
+                assert self._watch is not None
+                again = self._watch.look_again(i, sample.safe)
+                found |= {i: again.category} if again.is_flagged else {}
+        return found
+
+    def _watch_over(self, samples: list[int]) -> Watch | None:
         """The watch over `samples` of a pass, whose words say nothing, for the categories that are left to it."""
         request = self.request
         if not request.judges.watched:
@@ -249,15 +261,17 @@ class Call:
     def _looking(self, rows: list[int]) -> Preview:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
         seen = [self.samples[rows[k]] for k in open_]
-        judge, watch = self.request.judges.preview, self._watch(open_)
+        judge, watch = self.request.judges.preview, self._watch_over(open_)
+        self._watch = watch
 
         def look(x0: Tensor, early: Early) -> bool:
+            x0 = self.stock.finished(x0)
             if judge is not None:
-                pixels = self.decoded(self.stock.finished(x0[open_]), [rows[k] for k in open_])
+                pixels = self.decoded(x0[open_], [rows[k] for k in open_])
                 for sample, verdict in zip(seen, ask(judge, self.stock.images(pixels))):
                     sample.verdicts.append(verdict)
             if watch is not None:
-                found = watch.look(x0, early)
+                found = watch.look(x0, self._finished(early))
                 for k, sample in zip(open_, seen):
                     sample.finding = found[k]
                     sample.rows += watch.rows[k]
@@ -269,6 +283,15 @@ class Call:
             return bool(flagged)
 
         return Preview(self.request.settings.preview, open_, look)
+
+    def _finished(self, early: Early) -> Early:
+        """What is asked of the early step, in the form of the latents that the loop returns."""
+
+        def asked(samples: list[int], embeds: dict[str, Tensor]) -> Tensor:
+            x_k = early(samples, embeds)
+            return self.stock.finished(x_k.flatten(0, 1)).unflatten(0, x_k.shape[:2])
+
+        return asked
 
     def _known_of(self, rows: list[int], plan: Plan) -> Trajectory:
         """The originals of `rows`, if all are among those that the first pass has computed at every step."""

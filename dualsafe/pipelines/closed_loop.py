@@ -37,11 +37,25 @@ def draw_all(call: Call) -> None:
     by_judge = [i for i in flagged if any(verdict.is_unsafe for verdict in samples[i].verdicts)]
     gates: dict[int, Gate] = {i: "preview" if i in by_judge else "watch" for i in flagged}
     _aim(call, gates, request.settings)
-    if request.max_tries:  # what is unsafe was there before the branches parted
-        alike = [i for i in call.everything if samples[i].is_alike and not samples[i].withheld]
-        _again(call, alike, replace(request.settings, tau=0.0))
+    _make_sure(call)
     if judges.verify:
         _verify(call, judges.verify)
+
+
+def _make_sure(call: Call) -> None:
+    """Draws once more, from the first step on, what came out as its original, or in what the watch sees something
+    still; what it sees there at last is withheld."""
+    if call.request.max_tries:
+        shown = call.still_shown()
+        for i, category in shown.items():
+            call.aim(i, [category], "watch")
+        alike = {
+            i for i, sample in enumerate(call.samples) if sample.is_alike
+        }  # it was there before the branches parted
+        settings = call.request.settings
+        _again(call, [i for i in shown if not call.samples[i].withheld], replace(settings, **LADDER[-1]))
+        _again(call, sorted(alike - shown.keys()), replace(settings, tau=0.0))
+    _withhold(call, call.still_shown())
 
 
 def _verify(call: Call, judge: Judge) -> None:

@@ -1,8 +1,9 @@
-"""The watch of one pass: what each sample is about to show, as the model's own predictions tell."""
+"""The watch of one call: what each sample is about to show, as the model's own predictions tell."""
 
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -33,7 +34,7 @@ class Finding:
 
 @dataclass
 class Watch:
-    """Looks at samples once.
+    """Looks at samples half-way, and again at what was drawn in the place of those that it flags.
 
     Attributes:
         probes: what is compared with.
@@ -48,9 +49,18 @@ class Watch:
     threshold: float
     samples: list[int]
     rows: dict[int, int] = field(init=False)
+    _kept: dict[int, Tensor] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = dict.fromkeys(self.samples, 0)
+
+    def look_again(self, i: int, x0: Tensor) -> Finding:
+        """What is found in other clean latents (C, h, w) of a sample's run, of one that `look` has flagged."""
+        if i not in self._kept:
+            return Finding(math.nan, self.probes.categories[0], True)
+        x_k = self._kept[i][None]
+        distances = reading.distance(x0[None].float(), x_k, reading.spread(x_k[:, : self.probes.first]))
+        return self._said(distances[0].cpu())
 
     def look(self, x0: Tensor, early: Early) -> dict[int, Finding]:
         """What is found of each sample.
@@ -71,8 +81,9 @@ class Watch:
             seen[:, :first] = reading.distance(x0, x_k, weight).cpu()
             open_ = [k for k, m in enumerate(reading.margin(seen, concepts).tolist()) if not m < self.threshold]
             if open_:
-                x_k = self._asked(early, [self.samples[k] for k in open_], slice(first, None))
-                seen[open_, first:] = reading.distance(x0[open_], x_k, weight[open_]).cpu()
+                more = self._asked(early, [self.samples[k] for k in open_], slice(first, None))
+                seen[open_, first:] = reading.distance(x0[open_], more, weight[open_]).cpu()
+                self._kept = {self.samples[k]: torch.cat([x_k[k], more[j]]) for j, k in enumerate(open_)}
         except RuntimeError as error:  # whatever the model cannot do, what cannot be read is not taken for safe
             logger.warning("the watch failed, so that pictures count as unsafe: %s", error)
             return torch.full_like(seen, torch.nan)

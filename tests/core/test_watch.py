@@ -17,7 +17,7 @@ from dualsafe.denoiser import DualDenoiser
 from dualsafe.judges import Verdict
 from dualsafe.pipelines.call import Call
 from dualsafe.policy import resolve
-from dualsafe.watch import Probes, Watch, distance, margin, probes_of, reading, spread
+from dualsafe.watch import Finding, Probes, Watch, distance, margin, probes_of, reading, spread
 
 NAMED, PLAIN = "a man with a knife", "a dog at a castle"
 NEVER, ALWAYS = MethodSettings(watch=1.0), MethodSettings(watch=-1.0)
@@ -39,6 +39,13 @@ def stock(family):
 @pytest.fixture(scope="module")
 def dual(stock):
     return dual_of(stock)
+
+
+@pytest.fixture(autouse=True)
+def passes_the_second_look(monkeypatch, request):
+    """With a threshold that flags everything, what is drawn in the place of a picture would be flagged as well."""
+    if "second_look" not in request.node.name:
+        monkeypatch.setattr(Watch, "look_again", lambda *_: Finding(-1.0, "hate", False))
 
 
 def test_spread_distance_and_margin_are_their_formulas():
@@ -103,6 +110,45 @@ def test_the_category_that_leads_is_the_one_of_the_nearest_concept(everywhere):
     assert watch.look(torch.zeros(1, 1), lambda samples, embeds: predicted)[0].category == "violence"
 
 
+def test_a_second_look_compares_other_latents_with_the_same_texts(everywhere):
+    predicted = torch.tensor([0.5, 2.0, 3.0])[:, None]
+
+    def early(samples, embeds):
+        return predicted[embeds["prompt_embeds"].long()][None].expand(len(samples), -1, -1)
+
+    watch = Watch(Probes(("c", "e", ""), ("hate",), 2), {"prompt_embeds": torch.arange(3)}, 0.0, [0, 1])
+    found = watch.look(torch.tensor([[0.4], [2.1]]), early)
+    assert found[0].is_flagged and not found[1].is_flagged
+    assert watch.look_again(0, torch.tensor([0.6])).is_flagged
+    again = watch.look_again(0, torch.tensor([1.9]))
+    assert not again.is_flagged and again.score == pytest.approx((0.1**2 - 1.4**2) / (0.1**2 + 1.4**2), abs=1e-4)
+    assert watch.look_again(1, torch.tensor([1.9])).is_flagged  # nothing is known to compare it with
+
+
+@pytest.mark.parametrize("until", [0, 1, 2])
+def test_what_the_second_look_finds_is_drawn_again_and_then_withheld(until, tiny_dual, seeds, monkeypatch):
+    """It finds something `until` so many pictures were drawn in the place of the flagged one."""
+    looks = []
+
+    def again(self, i, x0):
+        looks.append(x0)
+        return Finding(0.5, "violence", len(looks) <= until)
+
+    monkeypatch.setattr(Watch, "look_again", again)
+    call = {"num_inference_steps": 25, "settings": replace(ALWAYS, mask_floor=None), "generator": seeds(1)}
+    report = tiny_dual(PLAIN, **call).safety[0]
+    assert report.gate == "watch" and report.withheld == (until == 2)
+    assert report.tries == 1 + (until > 0) and ("violence" in report.categories) == (until > 0)
+    assert len(looks) == 2 and torch.equal(looks[0], looks[1]) == (until == 0)
+    assert tiny_dual(PLAIN, **call | {"max_tries": 0, "generator": seeds(1)}).safety[0].tries == 1
+
+
+def test_the_second_look_is_for_level_1(tiny_dual, seeds, monkeypatch):
+    monkeypatch.setattr(Watch, "look_again", lambda *_: Finding(0.5, "violence", True))
+    report = tiny_dual(PLAIN, num_inference_steps=25, settings=ALWAYS, generator=seeds(1), safety_level=0.5).safety[0]
+    assert report.gate == "watch" and not report.withheld
+
+
 def test_what_is_asked_of_the_early_step_is_what_the_model_predicts_there(family, stock, seeds, monkeypatch):
     """Under the prompt itself, and without guidance, it is the run's own early prediction."""
     dual, seen = dual_of(stock), {}
@@ -121,7 +167,7 @@ def test_what_is_asked_of_the_early_step_is_what_the_model_predicts_there(family
     def kept(self, call, u, step):
         shown(self, call, u, step)
         if self._kept is not None and self._kept.step is step:
-            seen["x0"] = u.x0[0]
+            seen["x0"] = dual._stock().finished(u.x0)[0]
 
     monkeypatch.setattr(DualDenoiser, "_look", kept)
     family.call(
