@@ -138,7 +138,6 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
         "concepts less harmless": (of("concept"), harmless),
         "concepts less near things": (of("concept"), near),
         "concepts less harmless and near": (of("concept"), [*harmless, *near]),
-        "concepts less harmless, near and blank": (of("concept"), [*harmless, *near, *blank]),
         "concepts less nothing": (of("concept"), of("nothing")),
         "concepts less the safe list": (of("concept"), of("safe")),
         "rows of categories less harmless": (of("row"), harmless),
@@ -161,14 +160,19 @@ def readings(found: Found, looks: list[float]) -> dict[str, tuple[np.ndarray, in
                 table[f"{name}, {form}, at {look:.2f}"] = margin(values[:, i], form), rows[form]
             span = f"mean of {looks[late[0]]:.2f} to {looks[-1]:.2f}"
             table[f"{name}, {form}, {span}"] = margin(values[:, late], form).mean(1), len(late) * rows[form]
-    for form, (unsafe, safe) in forms.items():
+    # the empty text has no direction of its own, so that only distances are set against it
+    against = {**forms, "concepts less harmless, near and blank": (of("concept"), [*harmless, *near, *blank])}
+    for form, (unsafe, safe) in against.items():
         if not safe:
             continue
         for (i, look), (j, late_at), (w, said) in product(
             enumerate(looks), enumerate(LATER), enumerate(("", ", spread"))
         ):
             c, h = (found["far"][:, i, j, w][:, texts].min(1) for texts in (unsafe, safe))
-            table[f"nearest{said}, {form}, from {look:.2f} at {late_at:.2f}"] = (h - c) / (h + c), rows[form]
+            table[f"nearest{said}, {form}, from {look:.2f} at {late_at:.2f}"] = (
+                (h - c) / (h + c),
+                len(unsafe) + len(safe),
+            )
     for i, look in enumerate(looks):
         form = "concepts less harmless"
         spent = (i + 1) * rows[form]  # from the first look on

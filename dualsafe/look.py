@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-EARLY = 0.16
+EARLY = 0.12
 """Progress until which the early step is chosen, to which a look may go back: the last one, or the first of a run that
 begins later. There the things of a picture are still open; chosen by `benchmarks/watch.py`."""
 

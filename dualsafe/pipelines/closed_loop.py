@@ -14,7 +14,7 @@ from .call import Call
 
 LADDER: tuple[dict[str, Any], ...] = (
     {"tau": 0.04},
-    {"tau": 0.0, "mask_floor": None, "composite": False},
+    {"tau": 0.0, "mask_floor": None, "composite": False, "sparse": False},
 )
 """What each try changes in the settings, the last one for all further tries; every try is at level 1."""
 

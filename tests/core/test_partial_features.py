@@ -107,6 +107,13 @@ def test_a_batch_equals_its_parts_and_an_unwatched_batch_is_stock(dual, seeds):
     assert np.array_equal(family.images(dual, ["a cat"], scope="words", generator=seeds(1), **options), plain)
 
 
+def test_what_is_flagged_at_last_is_tried_as_a_whole(dual, seeds):
+    """Without a mask, which a branch in part needs."""
+    told = {"safe_prompt": SAFE, "settings": SPARSE, "verify": lambda images: [True] * len(images)}
+    output = FAMILIES["sd1"].call(dual, UNSAFE, **told, generator=seeds(1, 2), num_inference_steps=12)
+    assert all(report.withheld and report.tries == 3 for report in output.safety)
+
+
 def test_it_is_refused_where_it_cannot_be_had(dual, seeds):
     with pytest.raises(TypeError, match="heeds texts outside its deepest level"):
         partial_of(tiny.unet())
