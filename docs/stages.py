@@ -228,7 +228,7 @@ def draw_outside(pipe: DualLatentPipeline) -> Figure:
 
 def draw_preview(pipe: DualLatentPipeline) -> Figure:
     """A prompt that names nothing: what a judge is shown half-way, and what comes of it."""
-    judge, looks = judge_of(pipe), (0.2, 0.3, 0.4)
+    judge, looks = judge_of(pipe), (0.3, 0.4, 0.5)
     seen: list[tuple[Image.Image, str]] = []
 
     def look(images: list[Image.Image]) -> list:
