@@ -39,7 +39,7 @@ class AfterGuidance(DualDenoiser):
         self._mask = Mask(replace(self.plan, guidance=lambda: Guidance(1.0)), self._on)  # it sees what is guided
         self._now: _Now | None = None
         self._said: tuple[Call, Tensor] | None = None
-        self._sign = 1.0
+        self._kept_as: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         self._layout.read(kwargs.get("img_ids"), kwargs.get("img_shapes"))
@@ -83,28 +83,32 @@ class AfterGuidance(DualDenoiser):
                 self._now, self._said = _Now(step, [], []), (call, output[0][-n:])
         return output
 
-    def _seen_by_look(self, u: Seen, step: Step) -> None:
-        """The look, and which way round the loop hands predictions on: some families turn their sign."""
+    def _look_guided(self, u: Seen, step: Step) -> None:
+        """The look, with the call that `u` came of."""
         if self._said is None or self.preview is None or self.preview.done:
             return
-        call, e_p = self._said
-        self._sign = -1.0 if (self._layout.spatial(e_p) * u.g).sum() < 0 else 1.0
+        (call, e_p), kept = self._said, self._kept
         self._look(call, u, step)
+        if self._kept is not kept:
+            self._kept_as = e_p, u.g
 
     def _turned(self, e: Tensor) -> Tensor:
-        return self._sign * e
+        """Some families turn the sign of a prediction: so does this, if the kept step's was turned."""
+        assert self._kept_as is not None
+        e_p, g = self._kept_as
+        return e * (self._layout.spatial(e_p) * g).sum().sign()
 
     def _guided(self, g: Tensor, timestep: Any, z: Tensor) -> Tensor:
         """The batch of guided predictions [original, safe][sample] to step by, at latents z of the same form."""
         n = len(self.rows)
         if not self.plan.dual:
             if self._now is not None:
-                self._seen_by_look(self._at(z, g, self._now.step), self._now.step)
+                self._look_guided(self._at(z, g, self._now.step), self._now.step)
             return g
         assert self._now is not None
         step, safe, carried = self._now
         u = self._at(z[:n], self._carried_on(g[:n], z[:n], carried, step), step)
-        self._seen_by_look(u, step)
+        self._look_guided(u, step)
         if not safe:
             return g
         self._originals.see(step, u.x0)
