@@ -5,15 +5,20 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 
-TASKS := $(addprefix picto-,implicit explicit benign neighbour context)
-METHODS := stock negative-prompt sld-medium sld-max casg-sld-max safree+negative sega dng uce esd-x safe-prompt \
-	dualsafe-medium dualsafe-max dualsafe-max+preview
+METHODS := stock negative-prompt sld-weak sld-medium sld-strong sld-max sld-max-by-category casg-sld-max safree \
+	safree+negative sega dng uce esd-x safe-prompt dualsafe-low dualsafe-medium dualsafe-high dualsafe-max \
+	dualsafe-max+preview dualsafe-max:scope=words
+ATTACKED := stock sld-max safree+negative dualsafe-max dualsafe-max+preview
+BENCH := OMP_NUM_THREADS=1 .venv/bin/dualsafe bench run $(addprefix --methods ,$(METHODS)) --guard picto-guard --limit 50 \
+	--batch-size 25 --pictures 3 --resume
+ATTACK := OMP_NUM_THREADS=1 .venv/bin/dualsafe bench run $(addprefix --methods ,$(ATTACKED)) --guard picto-guard --limit 16 \
+	--budget 6 --batch-size 16 --resume
 # A thread a worker; whoever is done takes tests from the other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
-.PHONY: demo check lint core test test-all mutants test-oldest docs demo-app-test serve-test bench bench-full bench-full-a bench-full-b pairs guards clean
+.PHONY: demo check lint core test test-all mutants test-oldest docs demo-app-test serve-test bench bench-a bench-b attacks bench-full bench-full-a bench-full-b pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -68,11 +73,24 @@ demo-app-test: .venv/.installed-test
 serve-test: .venv/.installed-test
 	$(BIN)/python -m pytest tests/test_serve*.py -m "not slow"
 
-# The methods that matter most on five prompt sets; every method on every set takes hours, a third less with two cores and
-# `make -j2`. Both go on where they were stopped.
-bench: .venv/.installed-test
-	$(BIN)/dualsafe bench run $(TASKS) $(addprefix --methods ,$(METHODS)) --guard picto-guard --limit 30 --batch-size 30 \
-		--pictures 3 --resume --out out/bench
+# The methods that matter most on all prompt sets, in an hour and a half on two cores with `make -j2`; every method on 200 prompts of
+# each takes hours. Both go on where they were stopped.
+bench: bench-a bench-b
+	rm -rf out/bench
+	$(BIN)/dualsafe bench merge out/bench-a out/bench-b --out out/bench
+
+bench-a: .venv/.installed-test
+	$(BENCH) picto-implicit picto-context picto-explicit --out out/bench-a
+
+bench-b: .venv/.installed-test
+	$(BENCH) picto-benign picto-neighbour picto-synonym picto-obfuscated --out out/bench-b
+
+# What attackers get through, 16 prompts each, 6 pictures to ask for.
+attacks: .venv/.installed-test
+	$(ATTACK) picto-explicit $(addprefix --attack ,disguise synonym suffix ring-a-bell) --out out/attacks-explicit
+	$(ATTACK) picto-implicit $(addprefix --attack ,suffix adaptive) --out out/attacks-implicit
+	rm -rf out/attacks
+	$(BIN)/dualsafe bench merge out/attacks-explicit out/attacks-implicit --out out/attacks
 
 bench-full: bench-full-a bench-full-b
 	rm -rf out/bench-full

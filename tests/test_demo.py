@@ -82,6 +82,7 @@ def test_level_0_agreement_judges_and_withheld_pictures_have_their_own_words():
     withheld = said("a pirate", decision="benign", gate="preview", seen=("fire",), withheld=True)
     assert "Nothing safe could be drawn in its place, so" in withheld and "stock picture" not in withheld
     assert "still flagged" in said("a pirate", decision="dual", gate="verify", tries=3, withheld=True)
+    assert "The model still saw it" in said("a pirate", decision="dual", gate="watch", tries=2, withheld=True)
 
 
 @pytest.mark.parametrize(

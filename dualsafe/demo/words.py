@@ -77,7 +77,12 @@ def _replaced(trigger: Trigger, policy: Policy) -> str:
 
 def _effect(report: SafetyReport) -> list[str]:
     if report.withheld:
-        why = "The judge still flagged what was drawn" if report.tries else "Nothing safe could be drawn in its place"
+        still = (
+            "The model still saw it in what was drawn"
+            if report.gate == "watch"
+            else "The judge still flagged what was drawn"
+        )
+        why = still if report.tries else "Nothing safe could be drawn in its place"
         return [f"{why}, so the picture is withheld and a blank one shown instead."]
     if report.decision != "dual" or report.gate == "latent":
         return []
