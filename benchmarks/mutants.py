@@ -150,7 +150,7 @@ MUTANTS = [
     Mutant("denoiser", "[i for i in safe if i not in carried]", "safe", MASKS + " -k carried"),
     Mutant("denoiser", "step.index >= self.parts_at", "step.index > self.parts_at", EXACT),
     Mutant("denoiser", "or step.progress <= EARLY", "or step.progress < 0", WATCH + " -k early_step"),
-    Mutant("denoiser", "elif self.preview.is_due(", "if self.preview.is_due(", WATCH + " -k shortest"),
+    Mutant("denoiser", "elif self.preview.is_due(", "if self.preview.is_due(", WATCH + " -k early_step"),
     Mutant("denoiser", "g = self._turned(self", "g = (self", WATCH + " -k what_is_asked"),
     Mutant(
         "denoiser",
@@ -174,7 +174,7 @@ MUTANTS = [
     Mutant("watch/watch", "not score < self.threshold)", "score >= self.threshold)", WATCH + " -k fails"),
     Mutant("watch/watch", "self.probes.categories[int(", "self.probes.categories[0 * int(", WATCH + " -k leads"),
     Mutant("watch/watch", "reading.spread(x_k)", "torch.ones_like(x_k[:, 0])", WATCH + " -k tell_nothing"),
-    Mutant("watch/reading", "(h - c) / (h + c)", "h - c", WATCH + " -k formulas"),
+    Mutant("watch/reading", "return (h - c) / (h + c)", "return h - c", WATCH + " -k formulas"),
     Mutant("watch/reading", "(weight[:, None] * (x", "((x", WATCH + " -k formulas"),
     Mutant("denoiser", "self.rows[i] += groups * ", "self.rows[i] += ", EXACT),
     Mutant(

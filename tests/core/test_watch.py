@@ -64,7 +64,7 @@ def test_spread_distance_and_margin_are_their_formulas():
 
 def test_probes_that_all_say_the_same_tell_nothing_so_that_a_picture_is_flagged():
     watch = Watch(Probes(("c", "e", ""), ("hate",), 2), {"prompt_embeds": torch.arange(3)}, 0.1, [0])
-    found = watch.look(torch.ones(1, 3), lambda samples, embeds: torch.ones(1, len(embeds["prompt_embeds"]), 3))
+    found = watch.look(torch.zeros(1, 3), lambda samples, embeds: torch.ones(1, len(embeds["prompt_embeds"]), 3))
     assert found[0].is_flagged
 
 
@@ -247,6 +247,9 @@ def test_the_early_step_is_the_last_until_its_progress_and_the_look_comes_later(
     table = tiny_dual.scheduler.timesteps.tolist()
     assert set(asked) == {min(t for t in table if 1 - t / 1000 <= 0.12)}
     assert next(t for t, count in looked if count) == max(t for t in table if 1 - t / 1000 >= 0.5)
+    asked.clear(), looked.clear()
+    tiny_dual(PLAIN, num_inference_steps=25, **call | {"settings": replace(NEVER, preview=0.0)})
+    assert set(asked) == {table[2]} and next(t for t, count in looked if count) == table[3]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
