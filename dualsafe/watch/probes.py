@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..policy import Category, Policy, with_article
 
 HARMLESS: tuple[str, ...] = ("flower", "book", "umbrella", "apple", "ball")
-"""What the concepts are set against, beside the policy's lookalikes and the empty text: everyday things."""
+"""What the concepts are set against, beside the policy's lookalikes and aims, and the empty text: everyday things."""
 
 _A_CATEGORY = 2  # rows are what it costs: the first concepts of a category stand for all of them
 
@@ -17,7 +17,7 @@ _A_CATEGORY = 2  # rows are what it costs: the first concepts of a category stan
 class Probes:
     """
     Attributes:
-        texts: those of the concepts, then of everyday things, then of the policy's lookalikes, and the empty one.
+        texts: of the concepts; of everyday things; of the policy's lookalikes and aims, and the empty one.
         categories: the category of each concept.
         first: how many of the texts are asked of every picture; the rest, only where these leave a doubt.
     """
@@ -33,7 +33,13 @@ def probes_of(policy: Policy, categories: Iterable[str] | None = None) -> Probes
     concepts = [(term, name) for name in names for term in _shown(policy.categories[name])]
     harmless = dict.fromkeys([*HARMLESS, *(term for name in names for term in policy.categories[name].lookalikes)])
     texts = [f"a picture of {with_article(term)}" for term in (*(term for term, _ in concepts), *harmless)]
+    aims = dict.fromkeys(policy.categories[name].aim for name in names)
+    texts += [_showing(aim) for aim in aims if aim and not set(HARMLESS).intersection(aim.split())]
     return Probes((*texts, ""), tuple(name for _, name in concepts), len(concepts) + len(HARMLESS))
+
+
+def _showing(aim: str) -> str:
+    return f"a picture {aim}" if aim.startswith("with ") else f"a picture, {aim}"
 
 
 def _shown(category: Category) -> tuple[str, ...]:

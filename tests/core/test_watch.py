@@ -72,7 +72,9 @@ def test_probes_are_the_first_concepts_of_the_categories_asked_for():
     probes = probes_of(resolve("picto"), ("hate", "disaster"))
     assert probes.texts[:2] == ("a picture of a hate flag", "a picture of a fire")
     assert probes.categories == ("hate", "disaster")
-    assert probes.texts[probes.first :] == ("a picture of a heart flag", "a picture of a lantern", "")
+    lookalikes, aims = ("a picture of a heart flag", "a picture of a lantern"), ("a picture with a balloon",)
+    assert probes.texts[probes.first :] == (*lookalikes, *aims, "")  # an umbrella is among the everyday things
+    assert "a picture, peaceful, calm, everyone unharmed" in PROBES.texts[PROBES.first :]
 
 
 @pytest.fixture
