@@ -51,7 +51,7 @@ class MethodSettings:
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
     at every step. At full weight without a mask nothing is steered by it, and it is not computed."""
 
-    watch: float = -0.03
+    watch: float = 0.0
     """Margin, in [-1, 1], from which a picture whose prompt names nothing is drawn again with a safe branch: at 0 one
     of the policy's concepts explains it as well as the best harmless text does. Lower finds more, and changes more
     pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own."""
