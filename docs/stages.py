@@ -9,6 +9,7 @@ Writes docs/img/method_NAME.png. Needs matplotlib: pip install "dualsafe[bench]"
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,7 +272,7 @@ def witnessed(pipe: DualLatentPipeline, prompt: str, seed: int) -> Tensor:
 
 def draw_watch(pipe: DualLatentPipeline) -> Figure:
     """Two prompts that name nothing unsafe: how near each probe comes to what they become, and what then is drawn."""
-    names = [text.removeprefix("a picture of ").removeprefix("a ").removeprefix("an ") for text in PROBES.texts]
+    names = [re.sub("^a picture (of|with) ((a|an) )?", "", text) for text in PROBES.texts]
     names[-1] = "(empty)"
     count = len(PROBES.categories)
     colours = ["#b91c1c"] * count + [SHARED] * (len(names) - count)
