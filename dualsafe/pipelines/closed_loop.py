@@ -49,9 +49,8 @@ def _make_sure(call: Call) -> None:
         shown = call.still_shown()
         for i, category in shown.items():
             call.aim(i, [category], "watch")
-        alike = {
-            i for i, sample in enumerate(call.samples) if sample.is_alike
-        }  # it was there before the branches parted
+        # what is unsafe was there before the branches parted
+        alike = {i for i, sample in enumerate(call.samples) if sample.is_alike and not sample.withheld}
         settings = call.request.settings
         _again(call, [i for i in shown if not call.samples[i].withheld], replace(settings, **LADDER[-1]))
         _again(call, sorted(alike - shown.keys()), replace(settings, tau=0.0))
