@@ -151,7 +151,8 @@ class DualDenoiser:
     def _with_safe_branch(self, step: Step) -> list[int]:
         """The samples whose safe branch is computed: all dual ones after the shared phase, but for those that agree."""
         self.agreed |= self._mask.agreeing(step)
-        return [i for i in self.plan.dual if step.index >= self.parts_at and i not in self.agreed]
+        parted = step.index >= self.parts_at
+        return [i for i in self.plan.dual if parted and i not in self.agreed]
 
     def _in_part(self, safe: list[int], step: Step) -> dict[int, Tensor]:
         """The samples whose safe branch is computed in part at this step, and where."""

@@ -221,7 +221,8 @@ class DualLatentMixin:
                 what the policy still finds in its answer is taken out. Where it fails or takes over `rewriter_timeout`
                 seconds, the policy's own rewriting steps in.
             scope: "all" acts on every prompt: where no word says anything, `preview` and the watch over the model's own
-                predictions do (`settings.watch`). "words" acts on the policy's words alone.
+                predictions do (`settings.watch`). What they flag is drawn again; where the watch sees it still, once
+                more, and at last it is withheld, at level 1. "words" acts on the policy's words alone.
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
