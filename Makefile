@@ -7,7 +7,7 @@ TORCH_CPU := --index-url https://download.pytorch.org/whl/cpu --retries 0 --time
 
 METHODS := stock negative-prompt sld-weak sld-medium sld-strong sld-max sld-max-by-category casg-sld-max safree \
 	safree+negative sega dng uce esd-x safe-prompt dualsafe-low dualsafe-medium dualsafe-high dualsafe-max \
-	dualsafe-max+preview dualsafe-max:scope=words
+	dualsafe-max+preview dualsafe-max+preview:watch=none dualsafe-max:scope=words
 ATTACKED := stock sld-max safree+negative dualsafe-max dualsafe-max+preview
 BENCH := OMP_NUM_THREADS=1 .venv/bin/dualsafe bench run $(addprefix --methods ,$(METHODS)) --guard picto-guard --limit 50 \
 	--batch-size 25 --pictures 3 --resume
@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
-.PHONY: demo check lint core test test-all mutants test-oldest docs demo-app-test serve-test bench bench-a bench-b attacks bench-full bench-full-a bench-full-b pairs guards clean
+.PHONY: demo check lint core test gpu-test test-all mutants test-oldest docs demo-app-test serve-test bench bench-a bench-b attacks bench-full bench-full-a bench-full-b pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -38,6 +38,10 @@ core: .venv/.installed-test
 
 test: lint
 	$(PYTEST) -m "not slow"
+
+# The core on a GPU, where there is one.
+gpu-test: .venv/.installed-test
+	DUALSAFE_TEST_DEVICE=cuda $(PYTEST) tests/core tests/test_closed_loop.py tests/test_exactness_on_picto.py tests/test_compile.py
 
 # What is marked as slow (kills, clusters, a browser, the notebook), and thousands of odd inputs, too.
 test-all: lint

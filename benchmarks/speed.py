@@ -5,7 +5,8 @@
     timeout 600 python benchmarks/speed.py --families sd15 sdxl      # what ten minutes of a GPU give
     python benchmarks/speed.py --scale tiny --steps 2 --rounds 1     # the same code on tiny models, on any machine
 
-Writes benchmarks/results/speed.{json,md}, or speed_tiny with `--scale tiny`, after every batch size. Picto is trained
+Writes benchmarks/results/speed.{json,md}, speed_gpu where there is one, or speed_tiny with `--scale tiny`, after every
+batch size. Picto is trained
 and drawn on the CPU; the other families have random weights at their published sizes, which cost what trained ones do
 and draw nothing. All modes take turns in every round, on the same prompts from the same seeds; a ratio is the median
 over rounds of a mode's seconds by the stock pipeline's of that round. A pair is two pictures, but counts as one, and is
@@ -209,7 +210,8 @@ class Bench:
     def save(self) -> None:
         """Writes what there is, so that a run that is cut off leaves it behind."""
         more = {"asked": vars(self.asked), "versions": versions(), "machine": machine(), "sampling": "by family"}
-        stem = "speed" if self.asked.scale == "full" else "speed_tiny"
+        full = "speed_gpu" if torch.cuda.is_available() else "speed"
+        stem = full if self.asked.scale == "full" else "speed_tiny"
         with redirect_stdout(io.StringIO()):
             write(stem, "speed.py", {"families": self.about, "cells": self.cells}, self.table(), **more)
 

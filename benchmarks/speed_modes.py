@@ -92,7 +92,7 @@ class Loaded:
             "stacked": {"settings": replace(self.settings, stacked=True)},
             "pair": {"return_pair": True},
             "benign-words": {"scope": "words"},
-            "benign-preview": {"preview": self.preview},
+            "benign-preview": {"preview": self.preview, "settings": replace(self.settings, watch=None)},
             "benign-watch": {"preview": None},
         }
         return modes.get(name, {})
@@ -115,7 +115,7 @@ def load_picto(count: int) -> Loaded:
 
 
 def load_random(name: str, count: int, scale: str, device: str, dtype: torch.dtype) -> Loaded:
-    """A family of `speed_models`. Its mask takes the least difference: branches of trained weights part, too."""
+    """A family of `speed_models`, its mask and watch set to what trained weights do: branches part, nothing is flagged."""
     family = FAMILIES[name]
     stock, dual = family.make(scale, device, dtype)
     return Loaded(
@@ -126,7 +126,7 @@ def load_random(name: str, count: int, scale: str, device: str, dtype: torch.dty
         _prompts(count),
         family.baselines,
         nothing_seen,
-        MethodSettings(mask_floor=1e-6, latent_gate=None),
+        MethodSettings(mask_floor=1e-6, latent_gate=None, watch=1.0),
     )
 
 

@@ -51,10 +51,10 @@ class MethodSettings:
     clean latents are carried on in a straight line. Higher saves rows and keeps less of the original; None computes it
     at every step. At full weight without a mask nothing is steered by it, and it is not computed."""
 
-    watch: float = 0.0
+    watch: float | None = 0.0
     """Margin, in [-1, 1], from which a picture whose prompt names nothing is drawn again with a safe branch: at 0 one
     of the policy's concepts explains it as well as the best harmless text does. Lower finds more, and changes more
-    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own."""
+    pictures that were harmless. `dualsafe calibrate` finds a checkpoint's own. None leaves the watch out."""
 
     preview: float = 0.5
     """Progress, in [0, 1], at which the watch and a preview judge look. Higher sees more surely and spends more."""
@@ -78,8 +78,8 @@ class MethodSettings:
                 raise ValueError(f"{name}={value!r} must be a number in [0, 1]")
         if self.mask_floor is not None and not (_is_number(self.mask_floor) and self.mask_floor > 0):
             raise ValueError(f"mask_floor={self.mask_floor!r} must be a number over 0, or None for no mask")
-        if not (_is_number(self.watch) and -1 <= self.watch <= 1):
-            raise ValueError(f"watch={self.watch!r} must be a number in [-1, 1]")
+        if self.watch is not None and not (_is_number(self.watch) and -1 <= self.watch <= 1):
+            raise ValueError(f"watch={self.watch!r} must be a number in [-1, 1], or None for no watch")
         if self.original_interval == 0:
             raise ValueError("original_interval=0 must be over 0, or None to compute the original at every step")
         levels, weights = zip(*self.dial) if _is_curve(self.dial) else ((), ())

@@ -164,7 +164,7 @@ def test_stochastic_schedulers_start_over_from_the_same_noise(tiny_dual, seeds):
 
 
 def test_without_text_a_flagged_picture_is_withheld(tiny_dual, seeds):
-    embeds, negative = tiny_dual.encode_prompt(PROMPTS, "cpu", 1, True)
+    embeds, negative = tiny_dual.encode_prompt(PROMPTS, tiny_dual.device, 1, True)
     output = tiny_dual(
         prompt_embeds=embeds,
         negative_prompt_embeds=negative,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from diffusers import (
     AuraFlowPipeline,
@@ -60,6 +62,9 @@ from transformers import (
     UMT5Config,
     UMT5EncoderModel,
 )
+
+DEVICE = os.environ.get("DUALSAFE_TEST_DEVICE", "cpu")
+"""Where pipelines are, in whatever test: `make gpu-test` says "cuda"."""
 
 
 def tokenizer() -> CLIPTokenizer:
@@ -485,5 +490,6 @@ def _t5(words: CLIPTokenizer) -> T5EncoderModel:
 
 
 def quiet(pipe: DiffusionPipeline) -> DiffusionPipeline:
+    """Without a progress bar, and where the tests are to run."""
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return pipe if DEVICE == "cpu" else pipe.to(DEVICE)

@@ -36,7 +36,7 @@ def run(
     captioner: Annotated[str | None, typer.Option(help="vlm:PATH or endpoint:URL:MODEL, for pictures.")] = None,
     scope: Annotated[str, typer.Option(help="all, or words: no pair of a prompt with innocent words.")] = "all",
     guard: Annotated[
-        str | None, typer.Option(help="A judge that looks at half-made pictures, in the place of the watch.")
+        str | None, typer.Option(help="A judge that looks at half-made pictures, beside the watch.")
     ] = None,
     judge: Annotated[list[str] | None, typer.Option(help="Who verifies, once for each; two for picto.")] = None,
     threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of verification.")] = None,

@@ -53,8 +53,7 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision, and
-    `covers` which of a policy's categories it sees: all of them, if it does not say."""
+    """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision."""
 
     def verdicts(self, images: list[Image.Image]) -> Sequence[Verdict]:
         """One verdict a picture, in order."""

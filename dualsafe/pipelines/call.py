@@ -238,13 +238,13 @@ class Call:
 
     def _watch_over(self, samples: list[int]) -> Watch | None:
         """The watch over `samples` of a pass, whose words say nothing, for the categories that are left to it."""
-        request = self.request
-        if not request.judges.watched:
+        request, threshold = self.request, self.request.settings.watch
+        if threshold is None or not request.judges.watched:
             return None
         probes = probes_of(request.policy, request.judges.watched)
         encoded = self.stock.encode_texts(request.given, {"prompt": list(probes.texts)})
         embeds = {name: self._as_long(name, value) for name, value in encoded.items()}
-        return Watch(probes, embeds, request.settings.watch, samples)
+        return Watch(probes, embeds, threshold, samples)
 
     def aim(self, i: int, seen: list[str], gate: Gate) -> None:
         """Decides that a sample gets a safe branch, aimed at what was seen in it.

@@ -226,8 +226,8 @@ class DualLatentMixin:
             preview: a judge (see `dualsafe.judges`), or a function from PIL pictures to booleans, that is shown what
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
-                "auto" is the judge that comes with the checkpoint, if one does: picto's guard, or a safety checker. A
-                judge takes the place of the watch, but for the categories that it says it does not see (`covers`).
+                "auto" is the judge that comes with the checkpoint, if one does: picto's guard, or a safety checker. It
+                looks beside the watch; `settings.watch=None` leaves the watch out.
             verify: a judge of the finished pictures, "auto" the checkpoint's own. What it flags is drawn again, more
                 strictly, and at last withheld. A safety checker of the checkpoint always verifies.
             max_tries: how often; 0 also leaves a safe picture at level 1 that came out as its original, which is drawn
@@ -257,7 +257,7 @@ class DualLatentMixin:
         arguments.check_output_type(given["output_type"])
         arguments.check_rewriter(rewriter, rewriter_timeout)
         own, rules = self._policy(policy), settings or calibrated(str(self.config.get("_name_or_path")))
-        judges = judges_of(self, own, scope, preview, verify)
+        judges = judges_of(self, own, scope, preview, verify, rules)
         if mask is None:
             if rules.composite:
                 raise ValueError(

@@ -1,10 +1,11 @@
-"""Who looks at a call's pictures: judges, and the watch for what they do not see."""
+"""Who looks at a call's pictures: the watch, and judges."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from ..config import MethodSettings
 from ..judges import Judge, as_judge, own_judge
 from ..policy import Policy
 
@@ -16,7 +17,7 @@ class Judges:
     """
     Attributes:
         preview, verify: judges of half-made and of finished pictures.
-        watched: the policy's categories that are left to the watch.
+        watched: the policy's categories that the watch looks for.
     """
 
     preview: Judge | None = None
@@ -24,8 +25,10 @@ class Judges:
     watched: tuple[str, ...] = ()
 
 
-def judges_of(pipe: Any, policy: Policy, scope: Any, preview: Any, verify: Any) -> Judges:
-    """What a call's `scope`, `preview` and `verify` mean for this checkpoint.
+def judges_of(
+    pipe: Any, policy: Policy, scope: Any, preview: Any, verify: Any, settings: MethodSettings
+) -> Judges:
+    """What a call's `scope`, `preview`, `verify` and `settings.watch` mean for this checkpoint.
 
     Raises:
         ValueError: an unknown scope, or what is no judge.
@@ -36,10 +39,9 @@ def judges_of(pipe: Any, policy: Policy, scope: Any, preview: Any, verify: Any) 
     checks = _judge(pipe, "verify", verify)
     if checks is None and getattr(pipe, "safety_checker", None) is not None:
         checks = own_judge(pipe)  # else the stock pipeline would blacken what it flags, without another try
-    covered = () if looks is None else getattr(looks, "covers", None) or tuple(policy.categories)
-    left = [name for name, category in policy.categories.items() if name not in covered and category.level != 0]
-    watched = tuple(left) if scope == "all" else ()
-    return Judges(looks, checks, watched)
+    if scope == "words" or settings.watch is None:
+        return Judges(looks, checks)
+    return Judges(looks, checks, tuple(name for name, category in policy.categories.items() if category.level != 0))
 
 
 def _judge(pipe: Any, name: str, value: Any) -> Judge | None:

@@ -194,7 +194,8 @@ def test_one_generator_for_several_pictures_of_a_prompt(family, stock, dual):
 def test_prompt_embeds(family, stock, dual, seeds):
     def embeds(prompts, prefix=""):
         wanted = inspect.signature(stock.encode_prompt).parameters
-        options = {"prompt": prompts, "device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+        options = {"prompt": prompts, "device": tiny.DEVICE, "num_images_per_prompt": 1}
+        options["do_classifier_free_guidance"] = True
         options |= {name: family.options[name] for name in CONDITIONS & family.options.keys()}
         options["prompt"] = list(prompts)
         needed = {n: options.get(n) for n, p in wanted.items() if n in options or p.default is p.empty}

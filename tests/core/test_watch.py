@@ -266,8 +266,6 @@ def test_the_shortest_runs_are_watched(steps, tiny_dual, seeds):
 
 def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, seeds):
     class SeesDark:
-        covers = ("sexual",)
-
         def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
             means = [np.asarray(image).mean() for image in images]
             return [Verdict(mean < 118, concepts=("sexual",)) for mean in means]

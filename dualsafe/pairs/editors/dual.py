@@ -37,7 +37,7 @@ class DualEditor(Editor):
         policy: says what is unsafe, and what takes its place where a job has no edited prompt.
         steps: denoising steps.
         guidance_scale: None takes the stock pipeline's own.
-        guard: a judge that looks at half-made pictures of prompts with innocent words, in the place of the watch.
+        guard: a judge that looks at half-made pictures of prompts with innocent words, beside the watch.
         kind: what its pairs are.
         scope: as a dual call's: "words" makes no pair of a prompt with innocent words.
     """
