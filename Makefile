@@ -39,9 +39,11 @@ core: .venv/.installed-test
 test: lint
 	$(PYTEST) -m "not slow"
 
-# The core on a GPU, where there is one.
+# Every family's contract on a GPU.
+ON_GPU := families exactness watch masks inputs_text pipeline_calls pipeline_noise schedulers adapters
 gpu-test: .venv/.installed-test
-	DUALSAFE_TEST_DEVICE=cuda $(PYTEST) tests/core tests/test_closed_loop.py tests/test_exactness_on_picto.py tests/test_compile.py
+	DUALSAFE_TEST_DEVICE=cuda $(PYTEST) $(ON_GPU:%=tests/core/test_%.py) tests/test_closed_loop.py \
+		tests/test_exactness_on_picto.py tests/test_compile.py
 
 # What is marked as slow (kills, clusters, a browser, the notebook), and thousands of odd inputs, too.
 test-all: lint

@@ -25,9 +25,7 @@ class Judges:
     watched: tuple[str, ...] = ()
 
 
-def judges_of(
-    pipe: Any, policy: Policy, scope: Any, preview: Any, verify: Any, settings: MethodSettings
-) -> Judges:
+def judges_of(pipe: Any, policy: Policy, scope: Any, preview: Any, verify: Any, settings: MethodSettings) -> Judges:
     """What a call's `scope`, `preview`, `verify` and `settings.watch` mean for this checkpoint.
 
     Raises:

@@ -6,12 +6,15 @@ from .clause import Part
 from .english import kinds, listed
 
 _PLACES = {"through": "in", "into": "in", "onto": "on", "where": "with"} | {
-    word: word for word in listed("in on at inside outside near beside under beneath along amid amidst during across")
+    word: word
+    for word in listed("in on at by inside outside near beside under beneath along amid amidst during across")
 }
+_BESIDE = listed("castle lake sea river ocean shore pool window fireplace road roadside bridge")
 _BODY = listed(
     "face chest head neck back arm hand wrist mouth eye leg stomach throat shoulder skin body lap way manner "
     "attempt act order process form moment effort camera viewer trigger game"
 )
+_ALONE = listed("space nature town bed school church heaven water snow rain fog mist sunlight moonlight darkness")
 _TARGETS = ("on", "onto", "into", "through")
 _BEFORE_ACTS = ("to", "how", "and", "as", "after", "before", "for", "while", "by")
 
@@ -60,6 +63,8 @@ def extent(part: Part, i: int) -> tuple[int, int]:
                 continue
             if start and words[start - 1].kind == "verb" and not words[start - 1].shows:
                 start -= 1
+        elif before.kind == "verb" and start > 1 and words[start - 2].text == "there":
+            start -= 2  # "there is blood"
         elif before.kind == "conjunction" or (before.kind == "verb" and not (before.shows and start == 1)):
             start -= 1
         break
@@ -94,9 +99,12 @@ def _setting(part: Part, i: int) -> int:
     head = phrase[: next((k for k, word in enumerate(phrase) if word.text == "of"), len(phrase))]
     if not head or head[-1].kind != "word" or any(word.match for word in phrase):
         return 0
+    if words[i].text == "by" and head[-1].text not in _BESIDE:
+        return 0  # whoever does it
     named = kinds(head[-1].text)
     owned = phrase[0].kind == "owner"
     known = phrase[0].kind == "determiner" or (owned and words[i].text == "in") or not kinds(phrase[0].text)
+    known = known or phrase[0].text in _ALONE
     if words[i].text == "where" and phrase[0].kind == "determiner" and phrase[0].text not in ("a", "an"):
         return 0  # "with a man", but not "with the cuts"
     return end if known and (not named or "NOUN" in named) and head[-1].text.rstrip("s") not in _BODY else 0

@@ -35,6 +35,7 @@ CLOSED: dict[str, Kind] = {word: kind for kind, words in _LISTS for word in word
 _SHOW = listed(  # "a photo showing a man": what is shown is what it is about
     "depict show illustrate portray feature capture represent display visualize present"
 )
+_THERE = listed("is are was were")  # after "there" they show; elsewhere they are links
 _MAKE = listed("draw paint render create generate design make imagine produce sketch picture write build")
 _BEING = listed(  # what people do while nothing happens: such a verb says nothing of what follows it
     "hold carry wear sit stand lie walk look pose dress have be smile rest lean kneel float sleep dance drape "
@@ -72,13 +73,15 @@ class Word:
     def shows(self) -> bool:
         """Whether it is a verb whose object is what the picture shows."""
         active = self.text.endswith(("ing", "s")) or self.text == lemma(self.text)
-        return self.kind == "verb" and ((active and lemma(self.text) in _SHOW) or self.text in _MAKE)
+        shown = self.text in _MAKE or self.text in _THERE or (active and lemma(self.text) in _SHOW)
+        return self.kind == "verb" and shown
 
     @property
     def happens(self) -> bool:
         """Whether it says that something is done, or opens a clause that may."""
         made = lemma(self.text) in _MAKE and not self.text.endswith(("ing", "s"))
-        return self.kind == "link" or (self.kind == "verb" and not made and lemma(self.text) not in _SHOW | _BEING)
+        said = made or self.text in _THERE or lemma(self.text) in _SHOW | _BEING
+        return self.kind == "link" or (self.kind == "verb" and not said)
 
     @property
     def owns(self) -> bool:
@@ -106,6 +109,8 @@ def words_of(prompt: str, start: int, end: int, matches: list[Match]) -> list[Wo
 def _kind(word: Word, before: Word | None, after: Word | None) -> Kind:
     if word.match is None:
         if word.text in CLOSED:
+            if word.text in _THERE and before and before.text == "there":
+                return "verb"
             return "link" if word.text == "that" and before and before.kind == "word" else CLOSED[word.text]
         if _is_verb(word.text, before, after):
             return "verb"

@@ -113,9 +113,9 @@ def in_two_loops(
 def left_half(z: Tensor) -> Tensor:
     """Which of the loop's latents, spatial or tokens of square pictures, are in the left half."""
     if z.ndim == 4:
-        return (torch.arange(z.shape[-1]) < z.shape[-1] // 2).expand(z.shape)
+        return (torch.arange(z.shape[-1], device=z.device) < z.shape[-1] // 2).expand(z.shape)
     side = round(z.shape[1] ** 0.5)
-    return (torch.arange(z.shape[1]) % side < side // 2)[:, None].expand(z.shape)
+    return (torch.arange(z.shape[1], device=z.device) % side < side // 2)[:, None].expand(z.shape)
 
 
 def scaled(scheduler: Any, z: Tensor, t: Tensor) -> Tensor:

@@ -266,7 +266,7 @@ def test_save_and_load(family, expected, stock, dual, seeds, tmp_path):
         type(stock).from_pretrained(tmp_path),
         type(stock).from_pipe(dual),
     ):
-        loaded.set_progress_bar_config(disable=True)
+        tiny.quiet(loaded)
         options = {"safety_level": 0} if isinstance(loaded, DualLatentMixin) else {}
         assert np.allclose(family.images(loaded, UNSAFE, generator=seeds(1, 2), **options), expected, atol=1e-6)
 

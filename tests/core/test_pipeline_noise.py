@@ -5,6 +5,7 @@ from __future__ import annotations
 import diffusers
 import numpy as np
 import pytest
+import tiny
 import torch
 from diffusers import ConsistencyDecoderVAE, FlowMatchEulerDiscreteScheduler
 from families import FAMILIES, SAFE, UNSAFE, dual_of
@@ -133,6 +134,7 @@ def test_an_autoencoder_that_draws_noise_draws_as_stock_does(form):
         decoder_layers_per_block=1,
         decoder_norm_num_groups=8,
     ).eval()
+    stock.vae.to(tiny.DEVICE)
     unsafe, safe = (family.images(stock, prompts, **seeded(form)) for prompts in (UNSAFE, SAFE))
     told = {"safe_prompt": SAFE, "return_pair": True, "settings": WHOLE}
     pair = family.call(dual_of(stock), UNSAFE, **told, **seeded(form))

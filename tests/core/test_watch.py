@@ -283,6 +283,22 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
         assert np.allclose(batch.images[i], output.images[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("sees", [False, True])
+@pytest.mark.parametrize("settings", [ALWAYS, NEVER, MethodSettings(watch=None)])
+def test_a_judge_looks_beside_the_watch_and_either_may_flag(settings, sees, tiny_dual, seeds):
+    call = {"num_inference_steps": 9, "generator": seeds(1), "preview": lambda images: [sees] * len(images)}
+    report = tiny_dual(PLAIN, settings=settings, policy="picto", **call).safety[0]
+    assert (report.watched is None) == (settings.watch is None)
+    assert report.gate == ("preview" if sees else "watch" if settings is ALWAYS else "prompt")
+
+
+def test_without_a_watch_nothing_but_a_judge_looks(tiny_dual, seeds):
+    call = {"num_inference_steps": 9, "generator": seeds(1)}
+    off = tiny_dual(PLAIN, safety_level=0, **call).safety[0]
+    report = tiny_dual(PLAIN, settings=MethodSettings(watch=None), **call).safety[0]
+    assert report.decision == "benign" and report.denoiser_rows == off.denoiser_rows
+
+
 @pytest.mark.parametrize("fault", ["nan", "error"])
 def test_a_watch_that_fails_flags(fault, tiny_dual, seeds, monkeypatch):
     def broken(self, call, samples, embeds):
