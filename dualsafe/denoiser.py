@@ -20,7 +20,7 @@ from . import method
 from .branches import Branches, Call, OnDevice, check_stateless, stack
 from .extrapolate import Originals, Trajectory
 from .layout import Layout
-from .look import EARLY, Preview
+from .look import EARLY, NOT_FIRST, Preview
 from .mask import Mask
 from .noise_level import Schedule, Step
 from .partial import partial_of
@@ -209,7 +209,7 @@ class DualDenoiser:
         self.trajectory[step.index, step.again] = u.x0
         if self.preview.done or step.again:
             return
-        if self._kept is None or step.progress <= EARLY:
+        if self._kept is None or step.progress <= (EARLY if self._kept.step.index else NOT_FIRST):
             self._kept = Kept(call, u.z, step)
         elif self.preview.is_due(step.progress):
             self.preview.show(u.x0, self.early)

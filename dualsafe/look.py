@@ -11,6 +11,10 @@ EARLY = 0.12
 """Progress until which the early step is chosen, to which a look may go back: the last one, or the first of a run that
 begins later. There the things of a picture are still open; chosen by `benchmarks/watch.py`."""
 
+NOT_FIRST = 0.2
+"""Progress until which it is the second step rather than the first, which is given noise alone: on picto, in 10 and 15
+steps, the second takes 3 and 1 of 60 benign pictures for unsafe ones, the first 9 and 6."""
+
 Early = Callable[[list[int], dict[str, Tensor]], Tensor]
 """Samples, and embeddings (texts, ...) by the stock call's argument name -> the clean latents (samples, texts, C, h, w)
 that are predicted under each text from the samples' latents at the early step, before guidance."""

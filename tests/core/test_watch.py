@@ -252,6 +252,10 @@ def test_the_early_step_is_the_last_until_its_progress_and_the_look_comes_later(
     asked.clear(), looked.clear()
     tiny_dual(PLAIN, num_inference_steps=25, **call | {"settings": replace(NEVER, preview=0.0)})
     assert set(asked) == {table[2]} and next(t for t, count in looked if count) == table[3]
+    for steps, early in ((10, 1), (4, 0)):  # the second step, where it comes early enough, for the first is given noise
+        asked.clear()
+        tiny_dual(PLAIN, num_inference_steps=steps, **call)
+        assert set(asked) == {tiny_dual.scheduler.timesteps.tolist()[early]}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
