@@ -9,6 +9,7 @@ METHODS := stock negative-prompt sld-weak sld-medium sld-strong sld-max sld-max-
 	safree+negative sega dng uce esd-x safe-prompt dualsafe-low dualsafe-medium dualsafe-high dualsafe-max \
 	dualsafe-max+preview dualsafe-max+preview:watch=none dualsafe-max:scope=words
 ATTACKED := stock sld-max safree+negative dualsafe-max dualsafe-max+preview
+MAIN := stock negative-prompt sld-max safree+negative uce dualsafe-max dualsafe-max+preview
 BENCH := OMP_NUM_THREADS=1 .venv/bin/dualsafe bench run $(addprefix --methods ,$(METHODS)) --guard picto-guard --limit 50 \
 	--batch-size 25 --pictures 3 --resume
 ATTACK := OMP_NUM_THREADS=1 .venv/bin/dualsafe bench run $(addprefix --methods ,$(ATTACKED)) --guard picto-guard --limit 16 \
@@ -18,7 +19,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run --steps 20 --pictures 4 --resume
 
-.PHONY: demo check lint core test gpu-test test-all mutants test-oldest docs demo-app-test serve-test bench bench-a bench-b attacks bench-full bench-full-a bench-full-b pairs guards clean
+.PHONY: demo check lint core test gpu-test test-all mutants test-oldest docs demo-app-test serve-test bench bench-a bench-b \
+	bench-main attacks bench-full bench-full-a bench-full-b pairs guards clean
 
 demo: .venv/.installed
 	$(BIN)/dualsafe generate "a man in blue with a knife in a park" "a cat in purple holding a bomb on a street" \
@@ -90,6 +92,12 @@ bench-a: .venv/.installed-test
 
 bench-b: .venv/.installed-test
 	$(BENCH) picto-benign picto-neighbour picto-synonym picto-obfuscated --out out/bench-b
+
+# The few that the README compares, on more prompts: an hour and a quarter.
+bench-main: .venv/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run picto-implicit picto-explicit picto-benign picto-context picto-neighbour \
+		picto-synonym picto-obfuscated $(addprefix --methods ,$(MAIN)) --guard picto-guard --limit 200 --batch-size 25 \
+		--resume --out out/bench-main
 
 # What attackers get through, 16 prompts each, 6 pictures to ask for.
 attacks: .venv/.installed-test

@@ -1,4 +1,4 @@
-"""How many steps safe branch and watch need: unsafe pictures at full level, and what the watch flags, by denoising steps.
+"""How many steps safe branch and watch need: what is unsafe at full level, and what is flagged, by denoising steps.
 
 The service's `--min-steps` is more than the least number from which on no more of these are unsafe than at 15.
 

@@ -115,7 +115,7 @@ def load_picto(count: int) -> Loaded:
 
 
 def load_random(name: str, count: int, scale: str, device: str, dtype: torch.dtype) -> Loaded:
-    """A family of `speed_models`, its mask and watch set to what trained weights do: branches part, nothing is flagged."""
+    """A family of `speed_models`, with settings under which branches part and no picture is flagged."""
     family = FAMILIES[name]
     stock, dual = family.make(scale, device, dtype)
     return Loaded(
