@@ -149,7 +149,8 @@ MUTANTS = [
     Mutant("denoiser", "torch.where(same, u.g, mixed)", "mixed", MASKS + " -k bit"),
     Mutant("denoiser", "[i for i in safe if i not in carried]", "safe", MASKS + " -k carried"),
     Mutant("denoiser", "step.index >= self.parts_at", "step.index > self.parts_at", EXACT),
-    Mutant("denoiser", "or step.progress <= EARLY", "or step.progress < 0", WATCH + " -k early_step"),
+    Mutant("denoiser", "(EARLY if", "(-1 if", WATCH + " -k early_step"),
+    Mutant("denoiser", "else NOT_FIRST)", "else -1)", WATCH + " -k early_step"),
     Mutant("denoiser", "elif self.preview.is_due(", "if self.preview.is_due(", WATCH + " -k early_step"),
     Mutant("denoiser", "g = self._turned(self", "g = (self", WATCH + " -k what_is_asked"),
     Mutant(

@@ -53,7 +53,7 @@ def test_the_originals_are_those_of_the_stock_blocks(pipes):
     expected = drawn(stock, UNSAFE, "latents")
     found = drawn(dual, UNSAFE, ["unsafe_latents", "denoiser_rows"], safe_prompt=SAFE, settings=WHOLE)
     originals = found["unsafe_latents"]
-    if originals.ndim == 3:  # Flux's are packed in the loop
+    if originals.ndim < expected.ndim:  # Flux's are packed in the loop, and with diffusers 0.41 to the end
         originals = FluxPipeline._unpack_latents(originals, 16, 16, 2)
     assert torch.equal(originals, expected)
     assert len(set(found["denoiser_rows"])) == 1 and found["denoiser_rows"][0] in (8, 16)

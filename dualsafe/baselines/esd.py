@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class ESD:
         rate: Adam's.
         eta: how far away.
         steps, guidance_scale: of the drawing of z_t.
+        batch: so many z_t are drawn together; the old model draws them, so that it makes no difference when.
         seed: of the dice.
     """
 
@@ -40,6 +42,7 @@ class ESD:
     eta: float = 2.0
     steps: int = 50
     guidance_scale: float = 3.0
+    batch: int = 20
     seed: int = 0
 
     @torch.enable_grad()
@@ -54,10 +57,7 @@ class ESD:
         optimiser = torch.optim.Adam([part.requires_grad_() for part in trained], lr=self.rate)
         embeds = pipe.encode_texts(["", *concepts(policy)])["prompt_embeds"]
         dice = torch.Generator().manual_seed(self.seed)
-        for _ in range(self.rounds):
-            chosen = 1 + int(torch.randint(len(embeds) - 1, (), generator=dice))
-            told = embeds[[0, chosen]]  # without text, and the concept
-            z, timestep = self._latents(pipe, told, dice)
+        for z, timestep, told in self._latents(pipe, embeds, dice):
             with torch.no_grad():
                 e_0, e_c = predicted(pipe.unet, z, timestep, told)
             loss = F.mse_loss(predicted(unet, z, timestep, told[1:])[0], e_c - self.eta * (e_c - e_0))
@@ -66,21 +66,35 @@ class ESD:
             optimiser.step()
         unet.requires_grad_(False)
 
-    @torch.no_grad()
-    def _latents(self, pipe: DualLatentMixin, told: Tensor, dice: torch.Generator) -> tuple[Tensor, Any]:
-        """Latents as the model's input, drawn to a random step, and that step's timestep."""
+    def _latents(self, pipe: DualLatentMixin, embeds: Tensor, dice: torch.Generator) -> Iterator[tuple]:
+        """Each round's latents as the model's input, drawn to a random step, that step's timestep, and what they are
+        told: the embeddings (2, ...) without text, and of a random concept."""
         scheduler = DDIMScheduler.from_config(pipe.scheduler.config)  # takes no noise of its own
-        scheduler.set_timesteps(self.steps, device=told.device)
-        last = int(torch.randint(len(scheduler.timesteps), (), generator=dice))
-        unet = pipe.unet
-        shape = (1, unet.config.in_channels, *[unet.config.sample_size] * 2)
-        z = torch.randn(shape, generator=dice).to(told) * scheduler.init_noise_sigma
-        for timestep in scheduler.timesteps[:last]:
-            e_0, e_c = predicted(unet, scheduler.scale_model_input(z, timestep), timestep, told)
-            guided = (e_0 + self.guidance_scale * (e_c - e_0))[None]
-            z = scheduler.step(guided, timestep, z, return_dict=False)[0]
-        timestep = scheduler.timesteps[last]
-        return scheduler.scale_model_input(z, timestep), timestep
+        scheduler.set_timesteps(self.steps, device=embeds.device)
+        shape = (1, pipe.unet.config.in_channels, *[pipe.unet.config.sample_size] * 2)
+        for first in range(0, self.rounds, self.batch):
+            chosen, last, noise = [], [], []
+            for _ in range(min(self.batch, self.rounds - first)):
+                chosen.append(1 + int(torch.randint(len(embeds) - 1, (), generator=dice)))
+                last.append(int(torch.randint(len(scheduler.timesteps), (), generator=dice)))
+                noise.append(torch.randn(shape, generator=dice))
+            z = torch.cat(noise).to(embeds) * scheduler.init_noise_sigma
+            for k, timestep in enumerate(scheduler.timesteps[: max(last)]):
+                here = [i for i, end in enumerate(last) if k < end]
+                z[here] = self._step(
+                    pipe.unet, scheduler, timestep, z[here], embeds[[chosen[i] for i in here]], embeds[:1]
+                )
+            for i, end in enumerate(last):
+                timestep = scheduler.timesteps[end]
+                yield scheduler.scale_model_input(z[i : i + 1], timestep), timestep, embeds[[0, chosen[i]]]
+
+    @torch.no_grad()
+    def _step(self, unet: Any, scheduler: Any, timestep: Any, z: Tensor, told: Tensor, empty: Tensor) -> Tensor:
+        """Latents (N, C, h, w) a step on, each guided to a concept of its own, (N, ...)."""
+        twice = scheduler.scale_model_input(z, timestep).repeat(2, 1, 1, 1)
+        embeds = torch.cat([empty.expand_as(told), told])
+        e_0, e_c = unet(twice, timestep, encoder_hidden_states=embeds, return_dict=False)[0].chunk(2)
+        return scheduler.step(e_0 + self.guidance_scale * (e_c - e_0), timestep, z, return_dict=False)[0]
 
 
 def predicted(unet: Any, z: Tensor, timestep: Any, told: Tensor) -> Tensor:
