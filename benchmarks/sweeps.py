@@ -1,7 +1,7 @@
 """Our method under its own settings, drawn and scored by `dualsafe bench` on picto.
 
     python benchmarks/sweeps.py settings --limit 50     # why the defaults are what they are: one at a time, at level 1
-    python benchmarks/sweeps.py preview                 # when a judge alone can be trusted: what it misses, what it changes
+    python benchmarks/sweeps.py preview                 # when a judge alone can be trusted: what it misses and changes
     python benchmarks/sweeps.py dial --limit 50         # unsafe rate over levels 0, 0.1 .. 1
     python benchmarks/sweeps.py uncalibrated --limit 50 # the level itself as the weight: the calibration comes from it
     python benchmarks/sweeps.py knob docs/img/knob.png  # a picture of the dial
