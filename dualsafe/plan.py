@@ -12,7 +12,7 @@ from .config import MethodSettings
 OWN_CALLS = 8
 """Denoiser calls that the safe branch gets to itself, where a run has as many: the shared phase makes room for them.
 
-On picto at most one of 48 explicit prompts is judged unsafe from three steps on (`benchmarks/min_steps.py`).
+On picto at most two of 48 explicit prompts are judged unsafe from four steps on (`benchmarks/min_steps.py`).
 """
 
 
