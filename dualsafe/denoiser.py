@@ -119,7 +119,7 @@ class DualDenoiser:
     def look_at_last(self) -> None:
         """The look of a run that ended before it was due, at what was predicted last."""
         if self.preview is not None and self.preview.samples and not self.preview.done:
-            self.preview.show(next(reversed(self.trajectory.values())), self.early)
+            self._show(next(reversed(self.trajectory.values())))
 
     def early(self, samples: list[int], embeds: dict[str, Tensor]) -> Tensor:
         """What `Early` asks: predictions under other texts at the early step, as clean latents.
@@ -212,7 +212,11 @@ class DualDenoiser:
         if self._kept is None or step.progress <= (EARLY if self._kept.step.index else NOT_FIRST):
             self._kept = Kept(call, u.z, step)
         elif self.preview.is_due(step.progress):
-            self.preview.show(u.x0, self.early)
+            self._show(u.x0)
+
+    def _show(self, x0: Tensor) -> None:
+        assert self.preview is not None and self._kept is not None
+        self.preview.show(x0, self.early, from_noise=self._kept.step.index == 0)
 
     def _turned(self, e: Tensor) -> Tensor:
         """A prediction of the model's (N, C, h, w) as the scheduler is told it."""

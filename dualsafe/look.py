@@ -27,25 +27,25 @@ class Preview:
     Attributes:
         at: progress in [0, 1] of the look.
         samples: which ones.
-        look: is given the predicted clean latents (N, C, h, w) of all samples, and whom to ask about the early step;
-            says whether anything was found.
+        look: is given the predicted clean latents (N, C, h, w) of all samples, whom to ask about the early step, and
+            whether that one is given noise alone; says whether anything was found.
         done: whether it has looked; a call of few steps may end before.
         found: what `look` said.
     """
 
     at: float
     samples: list[int]
-    look: Callable[[Tensor, Early], bool]
+    look: Callable[[Tensor, Early, bool], bool]
     done: bool = False
     found: bool = False
 
     def is_due(self, progress: float) -> bool:
         return not self.done and bool(self.samples) and progress >= self.at
 
-    def show(self, x0: Tensor, early: Early) -> None:
+    def show(self, x0: Tensor, early: Early, from_noise: bool) -> None:
         """Looks at the clean latents (N, C, h, w) of all samples."""
         self.done = True
-        self.found = self.look(x0, early)
+        self.found = self.look(x0, early, from_noise)
 
     @property
     def is_over(self) -> bool:

@@ -138,7 +138,7 @@ def test_without_a_guard_the_watch_finds_it_unless_words_alone_decide(dual, pict
 def test_a_checkpoints_calibration_is_the_editors_too(tmp_path):
     tiny.stable_diffusion().save_pretrained(tmp_path)
     (tmp_path / FILE).write_text(json.dumps({"settings": asdict(MethodSettings(watch=-1.0))}))
-    editor = create_editor("dual", model=str(tmp_path), policy="picto", steps=8)
+    editor = create_editor("dual", model=str(tmp_path), policy="picto", steps=12)
     answer = editor.make([job("a cat in a park")])[0]
     # it flags everything at this margin, what is drawn in its place as well; else this is no job for an editor
     assert answer == Declined("withheld: no safe picture was found")

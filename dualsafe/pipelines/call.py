@@ -228,10 +228,11 @@ class Call:
     def still_shown(self) -> dict[int, str]:
         """The samples in whose safe picture at level 1 the watch sees something still, and what: a category."""
         found: dict[int, str] = {}
+        if self._watch is None:
+            return found
         for i, sample in enumerate(self.samples):
             flagged = sample.finding is not None and sample.finding.is_flagged
             if flagged and sample.safe is not None and sample.decision.level == 1 and not sample.withheld:
-                assert self._watch is not None
                 again = self._watch.look_again(i, sample.safe)
                 found |= {i: again.category} if again.is_flagged else {}
         return found
@@ -262,15 +263,15 @@ class Call:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
         seen = [self.samples[rows[k]] for k in open_]
         judge, watch = self.request.judges.preview, self._watch_over(open_)
-        self._watch = watch
 
-        def look(x0: Tensor, early: Early) -> bool:
+        def look(x0: Tensor, early: Early, from_noise: bool) -> bool:
             x0 = self.stock.finished(x0)
+            self._watch = None if from_noise else watch  # of noise alone it says too little to withhold a picture
             if judge is not None:
                 pixels = self.decoded(x0[open_], [rows[k] for k in open_])
                 for sample, verdict in zip(seen, ask(judge, self.stock.images(pixels))):
                     sample.verdicts.append(verdict)
-            if watch is not None:
+            if watch is not None and not (from_noise and judge):  # nor does it add to what a judge sees
                 found = watch.look(x0, self._finished(early))
                 for k, sample in zip(open_, seen):
                     sample.finding = found[k]

@@ -275,10 +275,11 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
             return [Verdict(mean < 118, concepts=("sexual",)) for mean in means]
 
     prompts = [NAMED, PLAIN, "a picture of two people", "a cat in the snow"]
-    call = {"num_inference_steps": 9, "output_type": "np", "preview": SeesDark()}
+    call = {"num_inference_steps": 10, "output_type": "np", "preview": SeesDark()}
     alone = [tiny_dual(p, generator=seeds(i), settings=ALWAYS, **call) for i, p in enumerate(prompts)]
     threshold = sorted(output.safety[0].watched or -1 for output in alone)[-1] - 1e-4  # so that one is flagged
-    call["settings"] = MethodSettings(watch=threshold)
+    # each original is computed at every step: a pass of its own is cut short, after which it is only followed
+    call["settings"] = MethodSettings(watch=threshold, original_interval=None)
     alone = [tiny_dual(p, generator=seeds(i), **call) for i, p in enumerate(prompts)]
     batch = tiny_dual(prompts, generator=seeds(0, 1, 2, 3), **call)
     assert {report.gate for report in batch.safety} >= {"prompt", "watch"}
@@ -290,14 +291,27 @@ def test_words_watch_judge_and_nothing_decide_in_one_batch_as_alone(tiny_dual, s
 @pytest.mark.parametrize("sees", [False, True])
 @pytest.mark.parametrize("settings", [ALWAYS, NEVER, MethodSettings(watch=None)])
 def test_a_judge_looks_beside_the_watch_and_either_may_flag(settings, sees, tiny_dual, seeds):
-    call = {"num_inference_steps": 9, "generator": seeds(1), "preview": lambda images: [sees] * len(images)}
+    call = {"num_inference_steps": 12, "generator": seeds(1), "preview": lambda images: [sees] * len(images)}
     report = tiny_dual(PLAIN, settings=settings, policy="picto", **call).safety[0]
     assert (report.watched is None) == (settings.watch is None)
     assert report.gate == ("preview" if sees else "watch" if settings is ALWAYS else "prompt")
 
 
+def test_from_noise_alone_a_judge_looks_without_the_watch(tiny_dual, seeds):
+    call = {"num_inference_steps": 4, "generator": seeds(1)}
+    off = tiny_dual(PLAIN, safety_level=0, **call).safety[0]
+    report = tiny_dual(PLAIN, settings=ALWAYS, preview=lambda images: [False] * len(images), **call).safety[0]
+    assert report.decision == "benign" and report.watched is None and report.denoiser_rows == off.denoiser_rows
+
+
+@pytest.mark.parametrize(("steps", "withheld"), [(4, False), (25, True)])
+def test_from_noise_alone_there_is_no_second_look(steps, withheld, tiny_dual, seeds):
+    report = tiny_dual(PLAIN, num_inference_steps=steps, settings=ALWAYS, generator=seeds(1)).safety[0]
+    assert report.gate == "watch" and report.withheld == withheld
+
+
 def test_without_a_watch_nothing_but_a_judge_looks(tiny_dual, seeds):
-    call = {"num_inference_steps": 9, "generator": seeds(1)}
+    call = {"num_inference_steps": 12, "generator": seeds(1)}
     off = tiny_dual(PLAIN, safety_level=0, **call).safety[0]
     report = tiny_dual(PLAIN, settings=MethodSettings(watch=None), **call).safety[0]
     assert report.decision == "benign" and report.denoiser_rows == off.denoiser_rows
