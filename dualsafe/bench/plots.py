@@ -130,7 +130,7 @@ def _spread(heights: list[float]) -> list[float]:
     """Rising heights in [0, 1], moved as little apart as lines of text need."""
     placed = list(heights)
     gap = min(0.065, 1 / max(len(placed) - 1, 1))
-    for _ in range(200):
+    for _ in range(2000):
         for i in range(len(placed) - 1):
             push = max(0.0, gap - placed[i + 1] + placed[i]) / 2
             placed[i : i + 2] = placed[i] - push, placed[i + 1] + push
