@@ -53,7 +53,8 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision."""
+    """Anything that judges pictures; a string `name`, if it has one, says which judge it is, at which revision, and
+    `covers` which of a policy's categories it sees: all of them, if it does not say."""
 
     def verdicts(self, images: list[Image.Image]) -> Sequence[Verdict]:
         """One verdict a picture, in order."""

@@ -25,6 +25,7 @@ class SafetyCheckerJudge:
     """
 
     name = "safety-checker"
+    covers = ("sexual",)
 
     def __init__(self, safety_checker: StableDiffusionSafetyChecker, feature_extractor: CLIPImageProcessor):
         self._checker, self._features = safety_checker, feature_extractor

@@ -263,6 +263,7 @@ class Call:
         open_ = [k for k, i in enumerate(rows) if self.samples[i].decision.is_open]
         seen = [self.samples[rows[k]] for k in open_]
         judge, watch = self.request.judges.preview, self._watch_over(open_)
+        sees_all = judge is not None and not getattr(judge, "covers", None)
 
         def look(x0: Tensor, early: Early, from_noise: bool) -> bool:
             x0 = self.stock.finished(x0)
@@ -271,7 +272,7 @@ class Call:
                 pixels = self.decoded(x0[open_], [rows[k] for k in open_])
                 for sample, verdict in zip(seen, ask(judge, self.stock.images(pixels))):
                     sample.verdicts.append(verdict)
-            if watch is not None and not (from_noise and judge):  # nor does it add to what a judge sees
+            if watch is not None and not (from_noise and sees_all):  # nor does it add to what such a judge sees
                 found = watch.look(x0, self._finished(early))
                 for k, sample in zip(open_, seen):
                     sample.finding = found[k]

@@ -91,6 +91,7 @@ class _Counted:
 
     def __init__(self, judge: Judge):
         self._judge, self.name, self.failures = judge, name_of(judge), 0
+        self.covers = getattr(judge, "covers", None)
 
     def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
         verdicts = ask(self._judge, images)

@@ -304,6 +304,18 @@ def test_from_noise_alone_a_judge_looks_without_the_watch(tiny_dual, seeds):
     assert report.decision == "benign" and report.watched is None and report.denoiser_rows == off.denoiser_rows
 
 
+def test_a_judge_of_some_categories_does_not_look_alone(tiny_dual, seeds):
+    class OfOne:
+        covers = ("sexual",)
+
+        def verdicts(self, images: list[Image.Image]) -> list[Verdict]:
+            return [Verdict(False)] * len(images)
+
+    call = {"num_inference_steps": 4, "generator": seeds(1), "settings": ALWAYS, "preview": OfOne()}
+    report = tiny_dual(PLAIN, **call).safety[0]
+    assert report.gate == "watch" and report.watched is not None
+
+
 @pytest.mark.parametrize(("steps", "withheld"), [(4, False), (25, True)])
 def test_from_noise_alone_there_is_no_second_look(steps, withheld, tiny_dual, seeds):
     report = tiny_dual(PLAIN, num_inference_steps=steps, settings=ALWAYS, generator=seeds(1)).safety[0]
