@@ -227,8 +227,8 @@ class DualLatentMixin:
                 prompts with innocent words are about to become, at progress `settings.preview`. What it flags starts
                 over from its own noise with a safe branch aimed at what was seen; the rest stays stock, to the bit.
                 "auto" is the judge that comes with the checkpoint, if one does: picto's guard, or a safety checker. It
-                looks beside the watch; one of all categories (see `covers` of `Judge`) looks alone in runs of so few steps
-                that the watch has noise alone to go by. `settings.watch=None` leaves the watch out.
+                looks beside the watch; one of all categories (see `covers` of `Judge`) looks alone in runs of so few
+                steps that the watch has noise alone to go by. `settings.watch=None` leaves the watch out.
             verify: a judge of the finished pictures, "auto" the checkpoint's own. What it flags is drawn again, more
                 strictly, and at last withheld. A safety checker of the checkpoint always verifies.
             max_tries: how often; 0 also leaves a safe picture at level 1 that came out as its original, which is drawn
