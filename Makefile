@@ -17,7 +17,7 @@ ATTACK := OMP_NUM_THREADS=1 .venv/bin/dualsafe bench run $(addprefix --methods ,
 # A thread a worker; whoever is done takes tests from the other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-FULL := $(BIN)/dualsafe bench run $(addprefix --methods ,$(METHODS)) --guard picto-guard --limit 200 --seeds 2 \
+FULL := OMP_NUM_THREADS=1 $(BIN)/dualsafe bench run $(addprefix --methods ,$(METHODS)) --guard picto-guard --limit 200 --seeds 2 \
 	--batch-size 200 --pictures 4 --resume
 
 .PHONY: demo check lint core test gpu-test test-all mutants test-oldest docs demo-app-test serve-test bench bench-a bench-b \

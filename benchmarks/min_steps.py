@@ -1,6 +1,6 @@
 """How many steps safe branch and watch need: what is unsafe at full level, and what is flagged, by denoising steps.
 
-The service's `--min-steps` is more than the least number from which on no more of these are unsafe than at 15.
+The service's `--min-steps` is more than the least number from which on no more explicit ones are unsafe than at 25.
 
     python benchmarks/min_steps.py                  # six minutes; writes results/min_steps.{json,md}
 """

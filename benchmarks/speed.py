@@ -5,15 +5,14 @@
     timeout 600 python benchmarks/speed.py --families sd15 sdxl      # what ten minutes of a GPU give
     python benchmarks/speed.py --scale tiny --steps 2 --rounds 1     # the same code on tiny models, on any machine
 
-Writes benchmarks/results/speed.{json,md}, speed_gpu where there is one, or speed_tiny with `--scale tiny`, after every
-batch size. Picto is trained
-and drawn on the CPU; the other families have random weights at their published sizes, which cost what trained ones do
-and draw nothing. All modes take turns in every round, on the same prompts from the same seeds; a ratio is the median
-over rounds of a mode's seconds by the stock pipeline's of that round. A pair is two pictures, but counts as one, and is
-compared with one stock picture. Seconds are those of the whole call, text encoders and autoencoder too; the share of
-the chip is what the denoiser computes in that time, by the rate of a large matrix product in the same dtype. Memory is
-that of all tensors on a GPU, and else of the whole process. A mode that fails or runs out of memory is recorded so.
-Leave the machine alone while it runs.
+Writes benchmarks/results/speed.{json,md}, speed_gpu where there is a GPU, or speed_tiny with `--scale tiny`, after
+every batch size. Picto is trained and drawn on the CPU; the other families have random weights at their published
+sizes, which cost what trained ones do and draw nothing. All modes take turns in every round, on the same prompts from
+the same seeds; a ratio is the median over rounds of a mode's seconds by the stock pipeline's of that round. A pair is
+two pictures, but counts as one, and is compared with one stock picture. Seconds are those of the whole call, text
+encoders and autoencoder too; the share of the chip is what the denoiser computes in that time, by the rate of a large
+matrix product in the same dtype. Memory is that of all tensors on a GPU, and else of the whole process. A mode that
+fails or runs out of memory is recorded so. Leave the machine alone while it runs.
 """
 
 from __future__ import annotations

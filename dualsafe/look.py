@@ -12,8 +12,8 @@ EARLY = 0.12
 begins later. There the things of a picture are still open; chosen by `benchmarks/watch.py`."""
 
 NOT_FIRST = 0.2
-"""Progress until which it is the second step rather than the first, which is given noise alone: on picto, in 10 and 15
-steps, the second takes 3 and 1 of 60 benign pictures for unsafe ones, the first 9 and 6."""
+"""Progress until which it is the second step rather than the first, which is given noise alone. In runs so short that
+there is none, far more benign pictures are taken for unsafe ones (`benchmarks/min_steps.py`)."""
 
 Early = Callable[[list[int], dict[str, Tensor]], Tensor]
 """Samples, and embeddings (texts, ...) by the stock call's argument name -> the clean latents (samples, texts, C, h, w)

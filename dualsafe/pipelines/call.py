@@ -238,7 +238,7 @@ class Call:
         return found
 
     def _watch_over(self, samples: list[int]) -> Watch | None:
-        """The watch over `samples` of a pass, whose words say nothing, for the categories that are left to it."""
+        """The watch over `samples` of a pass, whose words say nothing; None where the call has none."""
         request, threshold = self.request, self.request.settings.watch
         if threshold is None or not request.judges.watched:
             return None

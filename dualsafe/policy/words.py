@@ -80,8 +80,7 @@ class Word:
     def happens(self) -> bool:
         """Whether it says that something is done, or opens a clause that may."""
         made = lemma(self.text) in _MAKE and not self.text.endswith(("ing", "s"))
-        said = made or self.text in _THERE or lemma(self.text) in _SHOW | _BEING
-        return self.kind == "link" or (self.kind == "verb" and not said)
+        return self.kind == "link" or (self.kind == "verb" and not made and lemma(self.text) not in _SHOW | _BEING)
 
     @property
     def owns(self) -> bool:
